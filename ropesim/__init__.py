@@ -1,0 +1,26 @@
+"""Attention of RoPE heads, computed twice: in closed form and by simulation.
+
+Submodules load when first used, so that `import ropesim` itself stays light.
+"""
+
+import importlib
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "bands", "captures", "ensembles", "errors", "patterns", "plots", "point", "predict", "simulate", "spec", "sweep")
+__all__ = ["RopesimError", "__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> ModuleType | type:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name == "RopesimError":
+        from .errors import RopesimError
+        return RopesimError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,305 @@
+"""The commands. Everything heavy is imported inside the command that needs it."""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import RopesimError
+
+FILES = ("spec.toml", "table.csv", "results.zarr", "profile.png", "map.png")
+COLUMNS = ("quantity", "lag", "predicted", "error", "simulated", "stderr", "z", "agrees")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 disagreement, 2 bad input, 3 the environment failed, 130 interrupted.
+
+    >>> main(["--version"])
+    Traceback (most recent call last):
+    SystemExit: 0
+    """
+    try:
+        code = commands.main(argv, prog_name="ropesim", standalone_mode=False)
+    except RopesimError as error:
+        code = _complain(str(error), 2)
+    except click.exceptions.Abort:
+        code = _complain("interrupted", 130)
+    except KeyboardInterrupt:
+        code = _complain("interrupted", 130)
+    except click.ClickException as error:
+        code = _complain(" ".join(error.format_message().split()), 2)
+    except BrokenPipeError:                            # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except (OSError, MemoryError) as error:
+        code = _complain(f"the environment failed: {error}; what was finished is kept", 3)
+    sys.exit(code or 0)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"ropesim: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ropesim")
+def commands() -> None:
+    """Attention of RoPE heads, computed twice: in closed form and by simulation."""
+
+
+@commands.command()
+@click.argument("source", metavar="SPEC|EXAMPLE", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write results to this folder (a sweep: NAME.zarr).")
+@click.option("--overwrite", is_flag=True, help="Replace the results of another spec in --out.")
+@click.option("--quiet", is_flag=True, help="No table and no progress bar.")
+@click.option("--list", "listing", is_flag=True, help="List the shipped examples and the fields of a spec.")
+def run(source: str | None, as_json: bool, out: Path | None, overwrite: bool, quiet: bool, listing: bool) -> int:
+    """Predict and simulate the head of a spec, side by side.
+
+    SPEC is a file that ends in .toml; anything else is the name of a shipped example.
+    """
+    from . import spec
+    if listing:
+        click.echo(_fields())
+        return 0
+    if source is None:
+        raise RopesimError("SPEC", None, f"give a .toml file or an example: {', '.join(spec.examples())}")
+    tables, folder = spec.read(source)
+    tables = spec.located(tables, folder)
+    work = _sweep if "sweep" in tables else _single
+    return work(tables, folder, out, overwrite, as_json, quiet)
+
+
+def _single(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: bool, as_json: bool,
+            quiet: bool) -> int:
+    from . import point, spec
+    checked = spec.parse(tables)
+    full = spec.dump(checked)
+    if out is not None:
+        _check_folder(out, full, overwrite)
+    case = spec.build(checked, folder)
+    values = point.measure(case, _progress(quiet, "samples"))
+    rows = point.rows(values)
+    if out is not None:
+        _write_folder(out, full, rows, values, case)
+    if as_json:
+        _print_json({"schema": 1, "ropesim": __version__, "spec": full, "rows": rows})
+    elif not quiet:
+        click.echo(_table(rows))
+    return int(any(row["agrees"] is False for row in rows))
+
+
+def _check_folder(out: Path, full: dict[str, Any], overwrite: bool) -> None:
+    import tomllib
+    _check_parents(out)
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise RopesimError("--out", str(out), "use a folder, this is a file")
+    ours = [name for name in FILES if (out / name).exists()]
+    if overwrite or not ours:
+        return
+    try:
+        same = tomllib.loads((out / "spec.toml").read_text(encoding="utf-8")) == full
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        raise RopesimError("--out", str(out), "holds results of another spec; choose another folder or add --overwrite")
+
+
+def _check_parents(out: Path) -> None:
+    for parent in out.absolute().parents:
+        if parent.exists() and not parent.is_dir():
+            raise RopesimError("--out", str(out), f"choose another path, {parent} is a file")
+
+
+def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], values: Any, case: Any) -> None:
+    """Each file is whole or absent; the spec comes first, so that the folder says whose results it holds."""
+    import tomli_w
+
+    from . import plots, point, sweep
+    out.mkdir(parents=True, exist_ok=True)
+    _replace(out / "spec.toml", tomli_w.dumps(full).encode())
+    _replace(out / "table.csv", _csv(rows).encode())
+    sweep.save(sweep.one(values, full), out / "results.zarr")
+    portrait = point.portrait(case)
+    title = _title(full)
+    if "slash" in full["run"]["quantities"]:
+        _replace(out / "profile.png", plots.png(plots.profile_figure(values, portrait, title)))
+    _replace(out / "map.png", plots.png(plots.map_figure(portrait, title)))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _title(full: dict[str, Any]) -> str:
+    head = ", ".join(f"{name} {value}" for name, value in full["head"].items()
+                     if isinstance(value, int | float | str) and value and name not in ("kind", "file"))
+    head += f", sink margin {full['head']['sink']['margin']:g}" if "sink" in full["head"] else ""
+    rope = full.get("rope", {})
+    bands = rope.get("preset") or rope.get("config") or (f"base {rope['base']:g}" if "base" in rope else "")
+    length = f"{full['run']['length']} tokens" if "length" in full["run"] else ""
+    return "; ".join(part for part in (f"{full['head']['kind']} head: {head}", bands, length) if part.strip())
+
+
+def _sweep(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: bool, as_json: bool,
+           quiet: bool) -> int:
+    from . import sweep
+    if out is None or out.suffix != ".zarr":
+        raise RopesimError("--out", None if out is None else str(out), "a sweep writes a store: give --out NAME.zarr")
+    _check_parents(out)
+    if out.exists() and not overwrite and sweep.stored_spec(out) != tables:
+        raise RopesimError("--out", str(out), "holds something else; choose another store or add --overwrite")
+    results = sweep.dataset(tables, folder, _progress(quiet, "points"))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sweep.save(results, out)
+    failed = int((results["done"] == 0).sum())
+    if failed:
+        print(f"ropesim: {failed} of {results['done'].size} points failed; see `message` in the store", file=sys.stderr)
+    if as_json:
+        _print_json({"schema": 1, "ropesim": __version__, "store": str(out), "sizes": dict(results.sizes)})
+    elif not quiet:
+        click.echo(f"{out}: " + ", ".join(f"{name} {size}" for name, size in results.sizes.items()))
+    return 0
+
+
+def _progress(quiet: bool, unit: str) -> Callable[[Iterable[int]], Iterable[int]]:
+    from tqdm import tqdm
+    return lambda work: tqdm(work, unit=f" {unit}", disable=True if quiet else None, file=sys.stderr, leave=False)
+
+
+def _strict(value: Any) -> Any:
+    """The value with every number that is not finite as None, for strict JSON."""
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(_strict(value), allow_nan=False))
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    import csv
+    import io
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_strict(rows))
+    return text.getvalue()
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    lines = [f"{'quantity':<14}{'lag':>8}{'predicted':>13} ± {'error':<9}{'simulated':>11} ± {'s.e.':<9}  verdict"]
+    for row in rows:
+        lag = "" if row["lag"] is None else row["lag"]
+        lines.append(f"{row['quantity']:<14}{lag:>8}{row['predicted']:>13.6f} ± {_short(row['error']):<9}"
+                     f"{row['simulated']:>11.6f} ± {_short(row['stderr']):<9}  {_verdict(row)}")
+    return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.2g}"
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if row["agrees"] is None:
+        return f"no verdict (differ by {abs(row['predicted'] - row['simulated']):.2g})"
+    return "agrees" if row["agrees"] else "DISAGREES"
+
+
+def _fields() -> str:
+    from . import spec
+    lines = ["shipped examples (ropesim run NAME):"]
+    for name in spec.examples():
+        lines.append(f"  {name:<16}{spec.read(name)[0]['head']['kind']} head")
+    lines += ["", "fields of a spec, by table:", "  [rope]  exactly one of preset, kind and config"]
+    for way, (required, optional) in spec.FIELDS_OF_ROPE.items():
+        kind = way if way in ("preset", "config") else f'kind = "{way}"'
+        lines.append(f"    {kind:<20}{', '.join([*required, *(f'[{name}]' for name in optional)])}")
+    lines.append("  [head]  by kind; fields in brackets may be left out")
+    for kind, model in spec.HEADS.items():
+        lines.append(f"    kind = \"{kind}\"".ljust(24) + _signature(model))
+    lines.append("  [head.sink]".ljust(24) + _signature(spec.SinkTable))
+    lines.append("  [run]".ljust(24) + _signature(spec.Run))
+    lines.append('  [sweep]  "table.field" = [..] or {linspace | geomspace | range | values = [..], dim = ".."}')
+    return "\n".join(lines)
+
+
+def _signature(model: Any) -> str:
+    fields = [(name, field) for name, field in model.model_fields.items() if name != "kind"]
+    return ", ".join(name if field.is_required() else f"[{name}]" for name, field in fields)
+
+
+@commands.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bands(name: str | None, as_json: bool) -> None:
+    """List the presets, or show the frequency bands of one (or of a config.json)."""
+    from . import bands as module
+    if name is None:
+        presets = [module.preset(slug) for slug in module.names()]
+        if as_json:
+            _print_json({"schema": 1, "presets": [{"name": p.name, "source": p.source} for p in presets]})
+        else:
+            click.echo("\n".join([_PRESET.format("name", "head_dim", "rotary", "base", "scaling", "context", "source"),
+                                  *map(_preset_line, presets)]))
+        return
+    chosen = _from_file(Path(name)) if name.endswith(".json") else module.preset(name)
+    if as_json:
+        _print_json(module.describe(chosen))
+    else:
+        click.echo(_bands_table(chosen))
+
+
+_PRESET = "{:<28}{:>9}{:>8}{:>11}  {:<13}{:>9}  {}"
+
+
+def _preset_line(p: Any) -> str:
+    scaling = "" if p.scaling is None else str(p.scaling["type"])
+    return _PRESET.format(p.name, p.head_dim, p.rotary_dim, f"{p.base:g}", scaling, p.context or "", p.source)
+
+
+def _from_file(path: Path) -> Any:
+    from . import bands as module
+    try:
+        return module.from_config(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RopesimError("NAME", str(path), f"use a config.json that can be read ({error})") from None
+
+
+def _bands_table(b: Any) -> str:
+    third = {pair: name for name, pairs in zip(b.thirds._fields, b.thirds) for pair in pairs.tolist()}
+    lag = b.first_negative_lag
+    lines = [f"{b.name}: head_dim {b.head_dim}, rotary_dim {b.rotary_dim}, base {b.base or 'none'}, layout {b.layout}",
+             f"scaling {b.scaling or 'none'}, attention factor {b.attention_factor:g}, context {b.context or 'unknown'}",
+             f"critical dimension {b.critical_dim}: coordinates whose pair makes a full turn within the context",
+             f"first lag with a negative sum of cosines: {'none in the context' if lag is None else lag}",
+             f"source: {b.source or 'yours'}", "",
+             f"{'pair':>5}{'theta (rad/token)':>20}{'wavelength (tokens)':>22}{'turns':>12}  third"]
+    rotated = [n for n, theta in enumerate(b.theta) if theta != 0]
+    for n in rotated:
+        turns = "" if b.turns is None else f"{b.turns[n]:.4g}"
+        lines.append(f"{n:>5}{b.theta[n]:>20.6g}{b.wavelength[n]:>22.6g}{turns:>12}  {third[n]}")
+    if len(rotated) < len(b.theta):
+        lines.append(f"the other {len(b.theta) - len(rotated)} pairs are not rotated")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

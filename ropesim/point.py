@@ -1,0 +1,194 @@
+"""One point: the same case predicted in closed form and simulated, side by side.
+
+The two wings meet here; nothing but the case is shared.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .ensembles import Captured, Factor
+from .patterns import Profile
+from .predict import attention as predict
+from .simulate import attention as simulate
+from .spec import Case
+
+Values = dict[str, np.ndarray]
+Progress = Callable[[Iterable[int]], Iterable[int]]
+KINDS = ("predicted", "error", "simulated", "stderr")
+
+
+def measure(case: Case, progress: Progress = iter) -> Values:
+    """All asked quantities of one case as `<quantity>_<predicted|error|simulated|stderr>`.
+
+    slash is float64[T] by lag, received float64[T] by key, the others single numbers: `sink` is
+    received[0], `entropy` and `participation` are means over the rows >= T // 2. error and stderr
+    are nan where there is no estimate.
+
+    >>> from pathlib import Path
+    >>> from .spec import build, parse
+    >>> case = build(parse({"rope": {"preset": "llama-3-8b"}, "run": {"length": 64},
+    ...                     "head": {"kind": "slash", "lag": 3, "score": 0.5}}), Path("."))
+    >>> float(measure(case)["slash_simulated"][3].round(12))
+    0.5
+    """
+    values, error = predicted(case)
+    means, stderr = simulated(case, progress)
+    columns = zip(KINDS, (values, error, means, stderr))
+    return {f"{name}_{kind}": column[name] for kind, column in columns for name in case.run.quantities}
+
+
+def predicted(case: Case) -> tuple[Values, Values]:
+    """Values and errors in closed form, by quantity.
+
+    A head without noise is predicted exactly, up to rounding; a noisy or a captured one by its
+    means alone, without an estimate of the error (nan).
+
+    >>> from .ensembles import Slash
+    >>> from .spec import Run
+    >>> case = Case(np.ones(1), Slash(0, 0.0), 2, 1.0, 0, Run(quantities=["sink"]))
+    >>> predicted(case)[0]
+    {'sink': array(0.75)}
+    """
+    amplitude, logits, sink = _logits(case)
+    half = case.length // 2
+    seen: dict[str, Any] = {"sink": sink, "window": case.window}
+    readings: dict[str, Callable[[], Any]] = {
+        "slash": lambda: predict.slash(logits, skip=case.run.skip, **seen),
+        "sink": lambda: predict.sink_score(logits, **seen),
+        "entropy": lambda: predict.entropy(logits, **seen)[half:].mean(),
+        "participation": lambda: predict.participation(logits, **seen)[half:].mean(),
+        "received": lambda: predict.received(logits, **seen),
+    }
+    values: Values = {name: np.asarray(readings[name]()) for name in case.run.quantities}
+    error = math.nan if case.head.random or captured(case) else predict.rounding(amplitude, case.length)
+    return values, {name: np.where(np.isfinite(value), error, np.nan) for name, value in values.items()}
+
+
+def _logits(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Amplitudes and lag logits of the mean head, and key 0's logits where it is a sink."""
+    mean = case.head.mean(case.theta)
+    amplitude, logits = _curve(case, mean.q, mean.k)
+    sink = None
+    if mean.margin is not None:
+        sink = predict.sink_logits(logits, mean.margin)
+    elif mean.first_key is not None:
+        sink = _curve(case, mean.q, mean.first_key)[1]
+    return amplitude, logits, sink
+
+
+def _curve(case: Case, q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    product = case.scale * q * k.conj()
+    amplitude = np.abs(product)
+    return amplitude, predict.lag_logits(amplitude, np.angle(product), case.theta, case.length)
+
+
+def simulated(case: Case, progress: Progress = iter) -> tuple[Values, Values]:
+    """Means and standard errors over the samples of a case, by quantity.
+
+    Replicate r draws its samples from SeedSequence(seed, spawn_key=(r,)) and from nothing else. A
+    head that draws nothing is simulated once, with stderr 0; a captured one has none (nan).
+
+    >>> from .ensembles import Slash
+    >>> from .spec import Run
+    >>> case = Case(np.ones(1), Slash(0, 0.0), 2, 1.0, 0, Run(quantities=["sink"]))
+    >>> simulated(case)
+    ({'sink': array(0.75)}, {'sink': array(0.)})
+    """
+    run = case.run
+    rng = _generator(case)
+    samples = run.samples if case.head.random else 1
+    mean: dict[str, Any] = {}
+    square: dict[str, Any] = {}
+    for n in progress(range(samples)):
+        q, k, theta = case.head.sample(case.length, rng, case.theta)
+        seen = simulate.profile(q, k, theta, scale=case.scale, skip=run.skip, window=case.window)
+        for name, value in _readings(seen, run.quantities).items():
+            step = value - mean.get(name, 0.0)                      # Welford's update
+            mean[name] = mean.get(name, 0.0) + step / (n + 1)
+            square[name] = square.get(name, 0.0) + step * (value - mean[name])
+    if case.head.random:
+        divisor = samples * (samples - 1) or math.nan
+        stderr = {name: np.sqrt(value / divisor) for name, value in square.items()}
+    else:
+        stderr = {name: value * (math.nan if captured(case) else 0.0) for name, value in mean.items()}
+    return {name: np.asarray(value) for name, value in mean.items()}, \
+        {name: np.asarray(value) for name, value in stderr.items()}
+
+
+def _generator(case: Case) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(case.run.seed, spawn_key=(case.run.replicate,)))
+
+
+def _readings(seen: Profile, quantities: Iterable[str]) -> Values:
+    half = len(seen.entropy) // 2
+    every = {"slash": seen.slash, "sink": seen.received[0], "entropy": seen.entropy[half:].mean(),
+             "participation": seen.participation[half:].mean(), "received": seen.received}
+    return {name: np.asarray(every[name]) for name in quantities}
+
+
+def captured(case: Case) -> bool:
+    """Whether the head is a recorded one, whose simulation is its own scores."""
+    head = case.head
+    return isinstance(head.head if isinstance(head, Factor) else head, Captured)
+
+
+def rows(values: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """The table of one point: slash at the five lags that simulate highest, and each single number.
+
+    predicted, error, simulated, stderr; z = (predicted - simulated) / stderr, None where stderr is
+    0 or unknown; agrees: |predicted - simulated| <= error + 5 stderr + 1e-9, None where error or
+    stderr is unknown.                                                            (V-agrees)
+
+    >>> one = {"sink_predicted": 0.5, "sink_error": 0.0, "sink_simulated": 0.5, "sink_stderr": 0.1}
+    >>> rows({name: np.array(x) for name, x in one.items()})[0]["agrees"]
+    True
+    """
+    table = []
+    if "slash_simulated" in values:
+        score = values["slash_simulated"]
+        best = np.argsort(-score, kind="stable")[:min(5, np.isfinite(score).sum())]
+        table += [_row("slash", int(lag), *(float(values[f"slash_{kind}"][lag]) for kind in KINDS)) for lag in best]
+    for name in ("sink", "entropy", "participation"):
+        if f"{name}_simulated" in values:
+            table.append(_row(name, None, *(float(values[f"{name}_{kind}"]) for kind in KINDS)))
+    return table
+
+
+def _row(quantity: str, lag: int | None, value: float, error: float, mean: float, stderr: float) -> dict[str, Any]:
+    known = math.isfinite(error) and math.isfinite(stderr)
+    return {"quantity": quantity, "lag": lag, "predicted": value, "error": error, "simulated": mean, "stderr": stderr,
+            "z": (value - mean) / stderr if stderr > 0 else None,
+            "agrees": abs(value - mean) <= error + 5 * stderr + 1e-9 if known else None}
+
+
+class Portrait(NamedTuple):
+    """What the pictures of one head need beyond its values."""
+
+    lag: int                    # the lag that is predicted to score highest
+    contribution: np.ndarray    # float64[B]: each pair's share of the logit at that lag
+    average: np.ndarray         # float64[B]: each pair's mean logit over all lags
+    predicted: np.ndarray       # float64[blocks, blocks]: score from query block to key block
+    simulated: np.ndarray       # the same, of the first sample
+    length: int
+
+
+def portrait(case: Case, blocks: int = 256) -> Portrait:
+    """Pooled attention maps and the contribution of each frequency pair, for pictures.
+
+    >>> from .ensembles import Slash
+    >>> from .spec import Run
+    >>> portrait(Case(np.ones(1), Slash(1, 2.0), 8, 1.0, 0, Run())).lag
+    1
+    """
+    mean, (amplitude, logits, sink) = case.head.mean(case.theta), _logits(case)
+    phase = np.angle(mean.q * mean.k.conj())
+    lag = int(np.nanargmax(predict.slash(logits, sink=sink, skip=min(1, case.length - 1), window=case.window)))
+    q, k, theta = case.head.sample(case.length, _generator(case), case.theta)
+    blocks = min(blocks, case.length)
+    return Portrait(lag, predict.pair_logits(amplitude, phase, case.theta, lag),
+                    predict.mean_pair_logits(amplitude, phase, case.theta, case.length),
+                    predict.pooled(logits, blocks, sink=sink, window=case.window),
+                    simulate.pooled(q, k, theta, blocks, scale=case.scale, window=case.window), case.length)
