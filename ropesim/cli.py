@@ -2,7 +2,7 @@
 
 import json
 import math
-import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,17 +28,14 @@ def main(argv: list[str] | None = None) -> None:
         code = commands.main(argv, prog_name="ropesim", standalone_mode=False)
     except RopesimError as error:
         code = _complain(str(error), 2)
-    except click.exceptions.Abort:
-        code = _complain("interrupted", 130)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         code = _complain("interrupted", 130)
     except click.ClickException as error:
         code = _complain(" ".join(error.format_message().split()), 2)
-    except BrokenPipeError:                            # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:                                 # click's answer to a reader, `head` say, that has seen enough
         code = 0
     except (OSError, MemoryError) as error:
-        code = _complain(f"the environment failed: {error}; what was finished is kept", 3)
+        code = _complain(f"the environment failed: {str(error) or type(error).__name__}; what was finished is kept", 3)
     sys.exit(code or 0)
 
 
@@ -47,10 +44,13 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, prog_name="ropesim")
-def commands() -> None:
+@click.pass_context
+def commands(context: click.Context) -> None:
     """Attention of RoPE heads, computed twice: in closed form and by simulation."""
+    if context.invoked_subcommand is None:
+        raise RopesimError("COMMAND", None, f"use {' or '.join(sorted(commands.commands))}; see ropesim --help")
 
 
 @commands.command()
@@ -96,21 +96,23 @@ def _single(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: b
     return int(any(row["agrees"] is False for row in rows))
 
 
-def _check_folder(out: Path, full: dict[str, Any], overwrite: bool) -> None:
+def _holds(out: Path, full: dict[str, Any]) -> bool:
+    """Whether the results in a folder are those of this spec."""
     import tomllib
+    try:
+        return tomllib.loads((out / "spec.toml").read_text(encoding="utf-8")) == full
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _check_folder(out: Path, full: dict[str, Any], overwrite: bool) -> None:
     _check_parents(out)
     if not out.exists():
         return
     if not out.is_dir():
         raise RopesimError("--out", str(out), "use a folder, this is a file")
     ours = [name for name in FILES if (out / name).exists()]
-    if overwrite or not ours:
-        return
-    try:
-        same = tomllib.loads((out / "spec.toml").read_text(encoding="utf-8")) == full
-    except (OSError, ValueError):
-        same = False
-    if not same:
+    if ours and not overwrite and not _holds(out, full):
         raise RopesimError("--out", str(out), "holds results of another spec; choose another folder or add --overwrite")
 
 
@@ -126,6 +128,12 @@ def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], v
 
     from . import plots, point, sweep
     out.mkdir(parents=True, exist_ok=True)
+    if not _holds(out, full):                          # nothing of another spec stays beside these results
+        for name in FILES:
+            if (out / name).is_dir():
+                shutil.rmtree(out / name)
+            else:
+                (out / name).unlink(missing_ok=True)
     _replace(out / "spec.toml", tomli_w.dumps(full).encode())
     _replace(out / "table.csv", _csv(rows).encode())
     sweep.save(sweep.one(values, full), out / "results.zarr")
@@ -279,7 +287,7 @@ def _from_file(path: Path) -> Any:
     from . import bands as module
     try:
         return module.from_config(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RopesimError("NAME", str(path), f"use a config.json that can be read ({error})") from None
 
 
@@ -287,7 +295,8 @@ def _bands_table(b: Any) -> str:
     third = {pair: name for name, pairs in zip(b.thirds._fields, b.thirds) for pair in pairs.tolist()}
     lag = b.first_negative_lag
     lines = [f"{b.name}: head_dim {b.head_dim}, rotary_dim {b.rotary_dim}, base {b.base or 'none'}, layout {b.layout}",
-             f"scaling {b.scaling or 'none'}, attention factor {b.attention_factor:g}, context {b.context or 'unknown'}",
+             f"scaling {b.scaling or 'none'}, attention factor {b.attention_factor:g}, "
+             f"context {b.context or 'unknown'}",
              f"critical dimension {b.critical_dim}: coordinates whose pair makes a full turn within the context",
              f"first lag with a negative sum of cosines: {'none in the context' if lag is None else lag}",
              f"source: {b.source or 'yours'}", "",

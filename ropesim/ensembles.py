@@ -209,6 +209,8 @@ class Factor:
     pairs: int
 
     def __post_init__(self) -> None:
+        if isinstance(self.head, Sink):
+            raise RopesimError("head of a Factor", self.head, "put the Factor inside the Sink: the margin refers to it")
         number("factor", self.factor, above=0)
         whole("pairs", self.pairs, least=0)
 
@@ -253,6 +255,8 @@ class Sink:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        if isinstance(self.head, Sink):
+            raise RopesimError("head of a Sink", self.head, "use one sink")
         number("margin", self.margin)
         number("scale", self.scale, above=0)
 

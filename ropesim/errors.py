@@ -19,6 +19,9 @@ class RopesimError(ValueError):
         self.name, self.value, self.remedy = name, value, remedy
         super().__init__(f"{name} = {shown(value)}: {remedy}")
 
+    def __reduce__(self) -> tuple[Any, ...]:    # pickled on the way back from a worker
+        return type(self), (self.name, self.value, self.remedy)
+
 
 def shown(value: object) -> str:
     """The value on one short line.
@@ -39,9 +42,12 @@ def number(name: str, value: Any, *, least: float = -np.inf, most: float = np.in
     >>> number("noise", 0, least=0)
     0.0
     """
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not np.isfinite(float(value)):
+    try:
+        result = float(value) if isinstance(value, Real) and not isinstance(value, bool | np.bool_) else np.nan
+    except OverflowError:                         # an integer beyond the largest double
+        result = np.inf
+    if not np.isfinite(result):
         raise RopesimError(name, value, "use a finite number")
-    result = float(value)
     if result < least or result > most or result <= above:
         raise RopesimError(name, value, "use a number " + _interval(least, most, above))
     return result

@@ -41,8 +41,8 @@ def uniform(length: int, *, skip: int = 0, window: int = 0) -> Profile:
     It is what a measured slash or sink has to beat.
 
         S[i, j] = 1/n_i, n_i = min(i+1, window):
-        slash(d) = sum_{i >= d+skip} (1/n_i) / (T-d-skip), 0 for d >= window,
-        received(j) = sum_{j <= i < j+window} (1/n_i) / (T-j), H_i = log n_i, S2_i = 1/n_i   (P-uniform)
+        slash(d) = sum_{i >= d+skip} (1/n_i) / (T - d - skip), 0 for d >= window,
+        received(j) = sum_{j <= i < j+window} (1/n_i) / (T - j), H_i = log n_i, S2_i = 1/n_i   (P-uniform)
 
     Without a window received(0) = (1 + 1/2 + ... + 1/T) / T.
     Source: derived here; the slash paper's null is its case skip = window = 0.

@@ -130,7 +130,13 @@ def _readings(seen: Profile, quantities: Iterable[str]) -> Values:
 
 
 def captured(case: Case) -> bool:
-    """Whether the head is a recorded one, whose simulation is its own scores."""
+    """Whether the head is a recorded one, whose simulation is its own scores.
+
+    >>> from .ensembles import Slash
+    >>> from .spec import Run
+    >>> captured(Case(np.ones(1), Slash(0, 0.0), 2, 1.0, 0, Run()))
+    False
+    """
     head = case.head
     return isinstance(head.head if isinstance(head, Factor) else head, Captured)
 

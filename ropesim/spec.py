@@ -5,6 +5,7 @@ frequencies and the ensemble. Only this module and those above it know the bundl
 """
 
 import json
+import math
 import os
 import re
 import tomllib
@@ -24,6 +25,7 @@ from .predict import attention
 
 LONGEST = 1 << 24
 LARGEST = 1e30        # of a number that multiplies logits: products of all of them stay within float64
+SMALLEST = 1e-30      # of run.scale, which divides
 QUANTITIES = ("slash", "sink", "entropy", "participation", "received")
 Whole = Annotated[int, Field(strict=True)]
 Size = Annotated[int, Field(strict=True, le=LONGEST)]
@@ -110,7 +112,7 @@ class Run(_Table):
     replicate: Annotated[Whole, Field(ge=0)] = 0
     skip: Annotated[Whole, Field(ge=0, le=1 << 62)] = 0
     window: Annotated[Whole, Field(ge=0, le=1 << 62)] = 0
-    scale: Annotated[FiniteFloat, Field(ge=1 / LARGEST, le=LARGEST)] = 1.0
+    scale: Annotated[FiniteFloat, Field(ge=SMALLEST, le=LARGEST)] = 1.0
     quantities: Annotated[list[Quantity], Field(min_length=1)] = ["slash", "sink", "entropy", "participation"]
     lags: list[Annotated[Whole, Field(ge=0)]] = []
 
@@ -212,7 +214,7 @@ def build(spec: Spec, folder: Path) -> Case:
         for name in ("amplitude", "phase"):
             given = getattr(spec.head, name)
             if len(given) != pairs:
-                raise RopesimError(f"head.{name}", f"{len(given)} values", f"use one for each of the {pairs} pairs")
+                raise RopesimError(f"head.{name}", given, f"give one for each of the {pairs} pairs, not {len(given)}")
         head = wrap(_prefixed("head", ensembles.Constant, spec.head.amplitude, spec.head.phase))
     else:
         if spec.head.lag >= length:
@@ -261,7 +263,7 @@ def _bands(spec: Spec, folder: Path) -> Bands:
         return _config(_found(folder, "rope.config", rope.config), spec)
     if rope.kind == "geometric":
         made = _prefixed("rope", bands.geometric, length=spec.run.length, **given)
-        if not 1 / LARGEST <= made.attention_factor <= LARGEST:
+        if not SMALLEST <= made.attention_factor <= LARGEST:
             raise RopesimError("rope.scaling.attention_factor", made.attention_factor, f"use {LARGEST:g} or less")
         return made
     maker = bands.half_dft if rope.kind == "half-dft" else bands.custom
@@ -291,7 +293,7 @@ def _captured(spec: Spec, head: CapturedHead, folder: Path) -> Case:
         table = _bands(spec, folder)
         theta, factor, rotary = table.theta, table.attention_factor, table.rotary_dim
         if theta.size != q.shape[1] // 2:
-            raise RopesimError("rope", f"{theta.size} pairs", f"use bands of the capture's {q.shape[1] // 2} pairs")
+            raise RopesimError("pairs of rope", theta.size, f"use bands of the capture's {q.shape[1] // 2} pairs")
     length = spec.run.length or len(q)
     if length > len(q):
         raise RopesimError("run.length", length, f"use at most the {len(q)} tokens of the capture")
@@ -309,10 +311,10 @@ def _capture(path: Path) -> captures.Capture:
     except RopesimError as error:
         raise RopesimError("head.file", str(path), f"use a sound capture: {error.name} = {shown(error.value)}: "
                            f"{error.remedy}") from None
-    for name, value in (("scale", capture.scale), ("attention_factor", capture.attention_factor),
-                        ("q", capture.q), ("k", capture.k), ("theta", capture.theta)):
-        if np.abs(value).max() > LARGEST:
-            raise RopesimError("head.file", str(path), f"use a capture whose {name} stays below {LARGEST:g}")
+    for name in ("scale", "attention_factor", "q", "k", "theta"):
+        limit = 2.0 ** 63 if name == "theta" else LARGEST
+        if float(np.abs(getattr(capture, name)).max()) > limit:
+            raise RopesimError("head.file", str(path), f"use a capture whose {name} stays below {limit:g}")
     return capture
 
 
@@ -347,7 +349,9 @@ def located(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
     tables = {name: dict(table) if isinstance(table, dict) else table for name, table in tables.items()}
     for table, field in (("head", "file"), ("rope", "config")):
         given = tables.get(table)
-        name = given.get(field) if isinstance(given, dict) else None
+        if not isinstance(given, dict):
+            continue
+        name = given.get(field)
         if name and isinstance(name, str) and os.path.exists(folder / name) and folder != Path(str(_shipped())):
             tables[table] = {**given, field: str((folder / name).resolve())}
     return tables
@@ -366,6 +370,8 @@ def _strength(spec: Spec, table: Bands, length: int) -> float:
         return float(attention.slash(logits, sink=sink, skip=run.skip, window=run.window)[lag])
 
     low = reached(0 * curve)
+    if math.isclose(score, low, rel_tol=1e-12):                    # the lower end itself, up to rounding
+        return 0.0
     ties = curve >= curve[lag] - 1e-9 * np.abs(curve).max()        # lags that no strength tells apart
     high = reached(np.where(ties, 0.0, -800.0))
     strength = 1.0
@@ -416,7 +422,8 @@ def _prefixed(prefix: str, function: Any, *args: Any, **kwargs: Any) -> Any:
             prefix = "rope.scaling"                       # the schedules know no tables
         raise RopesimError(f"{prefix}.{error.name}", error.value, error.remedy) from None
     except (OverflowError, ZeroDivisionError, FloatingPointError):
-        raise RopesimError(prefix, kwargs, "use numbers of a usual size, these leave the range of float64") from None
+        raise RopesimError(f"{prefix}.scaling", kwargs.get("scaling"),
+                           "use numbers of a usual size, these leave the range of float64") from None
 
 
 BOUNDS = {"ge": "{:.16g} or more", "gt": "more than {:.16g}", "le": "{:.16g} or less", "lt": "less than {:.16g}"}

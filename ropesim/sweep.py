@@ -54,6 +54,8 @@ def _axis(field: str, given: Any) -> Axis:
     (kind, numbers), = options.items()
     if not isinstance(numbers, list) or not numbers or not all(isinstance(x, int | float | str) for x in numbers):
         raise RopesimError(name, given, "give a list of at least one value, each a number or a string")
+    if any(isinstance(x, int) and abs(x) >= 1 << 63 for x in numbers):
+        raise RopesimError(name, given, "use whole numbers below 2**63, a store holds no larger ones")
     if kind == "values":
         return Axis(field, numbers, dim)
     makers: dict[str, Callable[..., Any]] = {"linspace": np.linspace, "geomspace": np.geomspace, "range": range}
@@ -98,7 +100,7 @@ def grid(tables: Mapping[str, Any]) -> tuple[dict[str, list[Axis]], list[dict[st
     base = {name: table for name, table in tables.items() if name != "sweep"}
     count = math.prod(len(group[0].values) for group in dims.values())
     if count > MOST_POINTS:
-        raise RopesimError("sweep", f"{count} points", f"use at most {MOST_POINTS}")
+        raise RopesimError("points of sweep", count, f"use at most {MOST_POINTS}")
     points = []
     for index in itertools.product(*(range(len(group[0].values)) for group in dims.values())):
         here = deepcopy(base)
@@ -220,12 +222,19 @@ def save(results: Any, path: Path) -> None:
     ...     float(xarray.open_zarr(Path(folder) / "a.zarr").x[0])
     1.0
     """
+    if path.is_file():
+        raise RopesimError("store", str(path), "choose another name, this is a file")
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         results.to_zarr(beside / "new", mode="w", consolidated=True, zarr_format=2)
         if path.exists():
             path.rename(beside / "old")
-        (beside / "new").rename(path)
+        try:
+            (beside / "new").rename(path)
+        except BaseException:
+            if (beside / "old").exists():
+                (beside / "old").rename(path)
+            raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -9,13 +9,14 @@ import itertools
 
 import numpy as np
 from scipy import fft
-from scipy.special import entr
 
 from ..errors import RopesimError, array, number, whole
 from ..patterns import Profile
 from .kernels import suffix_sums, weighted_sums
 from .phases import rotations, turns
 from .rows import STEP, Rows, cuts, row_sums, staircase
+
+BLOCK = 1 << 19   # longest sequence that is transformed in one piece
 
 
 def lag_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, length: int, *,
@@ -35,14 +36,8 @@ def lag_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, leng
     >>> lag_logits([2.0, 1.0], [0.0, 0.0], [0.0, np.pi], 4).round(12)
     array([3., 1., 3., 1.])
     """
-    theta = array("theta", theta, [None])
-    pairs = theta.size
-    amplitude, phase = array("amplitude", amplitude, [pairs]), array("phase", phase, [pairs])
-    if amplitude.size and amplitude.min() < 0:
-        raise RopesimError("amplitude", amplitude.min(), "use amplitudes from 0 on and move the sign into the phase")
-    if pairs and np.abs(theta).max() >= 2.0 ** 64:
-        raise RopesimError("theta", np.abs(theta).max(), "use frequencies below 2**64 rad/token")
-    length = whole("length", length, least=1)
+    amplitude, phase, theta = _constant(amplitude, phase, theta)
+    length = whole("length", length, least=1, most=2 ** 63 - 1)
     start = whole("start", start, least=0, most=2 ** 63 - length)
     baby = 1 << ((length - 1).bit_length() + 1) // 2
     giants = -(-length // baby)
@@ -65,7 +60,7 @@ def sink_logits(logits: np.ndarray, margin: float) -> np.ndarray:
     """
     logits, _, _, _ = _checked(logits, None, 0, 0)
     rows = row_sums(logits, logits, 0)
-    return np.append(0.0, number("margin", margin) + rows.ref + np.log(rows.s) - np.log(np.arange(1, logits.size)))
+    return np.append(0.0, number("margin", margin) + rows.ref + rows.log_s - np.log(np.arange(1, logits.size)))
 
 
 def rounding(amplitude: np.ndarray, length: int) -> float:
@@ -99,13 +94,11 @@ def slash(logits: np.ndarray, *, sink: np.ndarray | None = None, skip: int = 0, 
 
 
 def _slash(rows: Rows, logits: np.ndarray, skip: int, window: int) -> np.ndarray:
-    length = logits.size
-    sums = np.append(suffix_sums(rows.v, rows.ref), 0.0)     # index i - 1; none beyond the last row
-    ref = np.append(rows.ref, 0.0)
-    seen = min(window or length, max(length - skip, 0))      # lags beyond have no score or no pair
-    row = np.minimum(np.arange(seen) + max(skip, 1), length) - 1
+    length, below = logits.size, max(skip, 1) - 1            # row d + max(skip, 1) is at index d + below
+    lags = max(min(window or length, length - 1 - below), 0)  # lags beyond have no score, or none but key 0's
+    row = slice(below, below + lags)
     total = np.zeros(length)
-    total[:seen] = np.where(row < length - 1, np.exp(np.minimum(logits[:seen] - ref[row], STEP)) * sums[row], 0.0)
+    total[:lags] = np.exp(np.minimum(logits[:lags] - rows.ref[row], STEP)) * suffix_sums(rows.v, rows.ref)[row]
     if skip == 0:
         total += np.append(1.0, rows.first)
     left = np.arange(length, 0, -1) - skip
@@ -145,26 +138,47 @@ def _received(rows: Rows, logits: np.ndarray, window: int) -> np.ndarray:
     length = logits.size
     total = np.zeros(length)
     for cut in cuts(rows, logits, window):
-        # key j = row - lag: correlate by reversing the weights; a result below key 1 is no key
-        found = _convolve(cut.values[:, None], cut.weights[::-1, None])[:, 0]
-        low = cut.start - (cut.lag + cut.weights.size - 1)
-        missing = max(1 - low, 0)
-        total[low + missing:cut.stop - cut.lag] += found[missing:]
+        low = cut.start - (cut.lag + cut.weights.size - 1)   # key j = row - lag, from here; below key 1 there is none
+        keys = slice(max(low, 1), max(cut.stop - cut.lag, 1))
+        total[keys] += _convolve(cut.values[None], cut.weights[None, ::-1], keys.start - low, keys.stop - low)[0]
     total[0] = 1.0 + rows.first.sum()
     return np.maximum(total, 0.0) / np.arange(length, 0, -1)
 
 
-def _convolve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Linear convolution along the first axis; the second axes broadcast."""
-    full = len(a) + len(b) - 1
-    if min(len(a), len(b)) <= 16:
-        short, long = (a, b) if len(a) < len(b) else (b, a)
-        out = np.zeros((full, max(a.shape[1], b.shape[1])))
-        for i, x in enumerate(short):
-            out[i:i + len(long)] += x * long
-        return out
-    size = fft.next_fast_len(full, real=True)
-    return fft.irfft(fft.rfft(a, size, axis=0) * fft.rfft(b, size, axis=0), size, axis=0)[:full]
+def _convolve(a: np.ndarray, b: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Entries start .. stop - 1 of the linear convolution along the last axis; the first axes broadcast."""
+    full = a.shape[1] + b.shape[1] - 1
+    if min(a.shape[1], b.shape[1]) <= 16:
+        short, long = (a, b) if a.shape[1] < b.shape[1] else (b, a)
+        out = np.zeros((max(len(a), len(b)), full))
+        for i, x in enumerate(short.T):
+            out[:, i:i + long.shape[1]] += x[:, None] * long
+        return out[:, start:stop]
+    if full <= 2 * BLOCK:
+        size = fft.next_fast_len(full, real=True)
+        return fft.irfft(fft.rfft(a, size) * fft.rfft(b, size), size)[:, start:stop]
+    return _convolve_blocks(_spectra(a), _spectra(b), start, stop)
+
+
+def _spectra(x: np.ndarray) -> np.ndarray:
+    blocks = -(-x.shape[1] // BLOCK)
+    padded = np.zeros((len(x), blocks * BLOCK))
+    padded[:, :x.shape[1]] = x
+    return fft.rfft(padded.reshape(len(x), blocks, BLOCK), 2 * BLOCK)
+
+
+def _convolve_blocks(a: np.ndarray, b: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """The same from the spectra of blocks: transforms that fit the cache beat one that does not."""
+    out = np.zeros((max(len(a), len(b)), stop - start))
+    for n in range(start // BLOCK - 1, -(-stop // BLOCK)):          # fills the blocks n and n + 1 of the result
+        first, last = max(n - b.shape[1] + 1, 0), min(n, a.shape[1] - 1)
+        if first > last:
+            continue
+        other = b[:, n - last:n - first + 1][:, ::-1]
+        piece = fft.irfft(np.einsum("dpf,dpf->df", a[:, first:last + 1], other), 2 * BLOCK)
+        low, high = max(n * BLOCK, start), min((n + 2) * BLOCK, stop)
+        out[:, low - start:high - start] += piece[:, low - n * BLOCK:high - n * BLOCK]
+    return out
 
 
 def entropy(logits: np.ndarray, *, sink: np.ndarray | None = None, window: int = 0) -> np.ndarray:
@@ -185,8 +199,12 @@ def entropy(logits: np.ndarray, *, sink: np.ndarray | None = None, window: int =
 
 def _entropy(rows: Rows) -> np.ndarray:
     f = rows.v * rows.s
-    inside = f * (np.log(rows.s) - rows.weighted / rows.s)
-    return np.append(0.0, np.maximum(inside + entr(f) + entr(rows.first), 0.0))
+    inside = f * (rows.log_s - rows.weighted / rows.s)
+    return np.append(0.0, np.maximum(inside - _x_log_x(f) - _x_log_x(rows.first), 0.0))
+
+
+def _x_log_x(x: np.ndarray) -> np.ndarray:
+    return x * np.log(np.maximum(x, 1e-300))      # 0 log 0 = 0
 
 
 def participation(logits: np.ndarray, *, sink: np.ndarray | None = None, window: int = 0) -> np.ndarray:
@@ -245,11 +263,12 @@ def outputs(logits: np.ndarray, values: np.ndarray, *, sink: np.ndarray | None =
     rows = row_sums(logits, sink, window)
     out = np.append(1.0, rows.first)[:, None] * values[:1]
     for cut in cuts(rows, logits, window):
-        low = cut.start - (cut.lag + cut.weights.size - 1)          # first key that a row of the cut can need
-        keys = values[max(low, 1):cut.stop - cut.lag]
-        found = _convolve(keys, cut.weights[:, None])
-        there = cut.start - cut.lag - max(low, 1)
-        out[cut.start:cut.stop] += cut.values[:, None] * found[there:there + cut.stop - cut.start]
+        low = max(cut.start - (cut.lag + cut.weights.size - 1), 1)      # first key that a row of the cut can need
+        keys = values[low:cut.stop - cut.lag]
+        if len(keys):
+            there = slice(cut.start - cut.lag - low, cut.stop - cut.lag - low)
+            found = _convolve(keys.T, cut.weights[None], there.start, there.stop)
+            out[cut.start:cut.stop] += cut.values[:, None] * found.T
     return out
 
 
@@ -291,15 +310,15 @@ def pooled(logits: np.ndarray, blocks: int, *, sink: np.ndarray | None = None, w
     """
     logits, sink, _, window = _checked(logits, sink, 0, window)
     length = logits.size
-    edges = np.linspace(0, length, whole("blocks", blocks, least=1, most=length) + 1).astype(int)
+    edges = np.arange(whole("blocks", blocks, least=1, most=length) + 1) * length // blocks
     rows = row_sums(logits, sink, window)
-    level = np.concatenate([[-np.inf], rows.ref + np.log(rows.s)])          # log-sum-exp over the lags n < m
-    z = np.concatenate([[0.0], rows.ref - np.log(rows.v)])
-    first = np.concatenate([[1.0], rows.first])
+    ref, s = np.append(staircase(logits)[0], rows.ref), np.append(0.0, rows.s)      # from row 0 on
+    v, first = np.append(1.0, rows.v), np.append(1.0, rows.first)
     out = np.zeros((blocks, blocks))
     for block, (start, stop) in enumerate(itertools.pairwise(edges)):
         i = np.arange(start, stop)[:, None]
-        inside = np.exp(level[np.clip(i + 1 - np.maximum(edges, 1), 0, i)] - z[i])   # score of keys from each edge on
+        seen = np.clip(i + 1 - np.maximum(edges, 1), 0, i)
+        inside = v[i] * s[seen] * np.exp(ref[seen] - ref[i])             # score of keys from each edge on
         out[block] = (inside[:, :-1] - inside[:, 1:]).mean(axis=0)
         out[block, 0] += first[start:stop].mean()
     return out
@@ -317,9 +336,10 @@ def pair_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, lag
     >>> pair_logits(np.array([2.0]), np.zeros(1), np.array([np.pi]), 1)
     array([-2.])
     """
-    theta = array("theta", theta, [None])
-    turn = rotations(turns(theta), np.array([whole("lag", lag, least=0)], dtype=np.uint64))[0]
-    return amplitude * (np.exp(1j * np.asarray(phase)) * turn).real
+    amplitude, phase, theta = _constant(amplitude, phase, theta)
+    lag = whole("lag", lag, least=0, most=2 ** 63 - 1)
+    turn = rotations(turns(theta), np.array([lag], dtype=np.uint64))[0]
+    return amplitude * (np.exp(1j * phase) * turn).real
 
 
 def mean_pair_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, length: int) -> np.ndarray:
@@ -327,15 +347,29 @@ def mean_pair_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray
 
     Arguments and errors as for `lag_logits`.
 
-        mean_n InP_b(n) = Re A_b e^{i phase_b} e^{i (T-1) theta_b / 2} sin(T theta_b / 2) / (T sin(theta_b / 2))
+        mean_n InP_b(n) = A_b cos(phase_b + (T - 1) theta_b / 2) sin(T theta_b / 2) / (T sin(theta_b / 2))
                                                                                   (A-dirichlet)
 
     >>> mean_pair_logits(np.ones(2), np.zeros(2), np.array([0.0, np.pi]), 4).round(12)
     array([1., 0.])
     """
-    half = array("theta", theta, [None]) / 2
+    amplitude, phase, theta = _constant(amplitude, phase, theta)
+    length = whole("length", length, least=1, most=2 ** 63 - 1)
+    wrapped = turns(theta)[0].view(np.int64) * (2 * np.pi / 2.0 ** 64)    # near a turn, T theta / 2 loses all digits
+    half = np.where(np.abs(theta) <= np.pi, theta, wrapped) / 2
     ratio = np.divide(np.sin(length * half), length * np.sin(half), out=np.ones(half.size), where=np.sin(half) != 0)
-    return amplitude * (np.exp(1j * (np.asarray(phase) + (length - 1) * half))).real * ratio
+    return amplitude * np.cos(phase + (length - 1) * half) * ratio
+
+
+def _constant(amplitude: np.ndarray, phase: np.ndarray,
+              theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    theta = array("theta", theta, [None])
+    amplitude, phase = array("amplitude", amplitude, [theta.size]), array("phase", phase, [theta.size])
+    if (amplitude < 0).any():
+        raise RopesimError("amplitude", amplitude.min(), "use amplitudes from 0 on and move the sign into the phase")
+    if (np.abs(theta) >= 2.0 ** 64).any():
+        raise RopesimError("theta", np.abs(theta).max(), "use frequencies below 2**64 rad/token")
+    return amplitude, phase, theta
 
 
 def _checked(logits: np.ndarray, sink: np.ndarray | None, skip: int,
@@ -344,4 +378,5 @@ def _checked(logits: np.ndarray, sink: np.ndarray | None, skip: int,
     if not logits.size:
         raise RopesimError("length", 0, "use at least one lag")
     sink = logits if sink is None else array("sink", sink, [logits.size])
-    return logits, sink, whole("skip", skip, least=0), whole("window", window, least=0)
+    skip, window = whole("skip", skip, least=0), whole("window", window, least=0)
+    return logits, sink, min(skip, logits.size), min(window, logits.size)

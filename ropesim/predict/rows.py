@@ -21,6 +21,7 @@ class Rows(NamedTuple):
 
     ref: np.ndarray       # the staircase under which row i's sums are held
     s: np.ndarray         # exp(A - ref)
+    log_s: np.ndarray
     square: np.ndarray    # sum of exp(2 (logit - ref)) over the lags n < i
     weighted: np.ndarray  # sum of (logit - ref) exp(logit - ref) over the lags n < i
     v: np.ndarray         # exp(ref - Z)
@@ -43,17 +44,17 @@ def row_sums(logits: np.ndarray, sink: np.ndarray, window: int) -> Rows:
     array([0.5       , 0.33333333])
     """
     stairs = staircase(logits)
-    last = np.arange(logits.size - 1)                  # last lag of row i that is not key 0: i - 1
-    s, square, weighted = prefix_sums(logits - stairs, stairs)[:, last]
-    ref, above = stairs[last], sink[1:] - stairs[last]
+    # the last lag of row i that is not key 0 is i - 1
+    s, square, weighted = prefix_sums(logits - stairs, stairs)[:, :-1]
+    ref, above = stairs[:-1], sink[1:] - stairs[:-1]
     with np.errstate(over="ignore"):                   # a sink far above the rest: v is 0, first is 1
         v, first = 1 / (s + np.exp(above)), 1 / (1 + s * np.exp(-above))
-    rows = Rows(ref, s, square, weighted, v, first)
+    rows = Rows(ref, s, np.log(s), square, weighted, v, first)
     if not 0 < window < logits.size:
         return rows
     frozen = Rows(*(field[window - 1:window] for field in rows))      # later rows see the same lags, and no key 0
     frozen = frozen._replace(v=1 / frozen.s, first=np.zeros(1))
-    return Rows(*(np.where(last < window - 1, field, end) for field, end in zip(rows, frozen)))
+    return Rows(*(np.where(np.arange(ref.size) < window - 1, field, end) for field, end in zip(rows, frozen)))
 
 
 class Cut(NamedTuple):
@@ -72,7 +73,7 @@ def cuts(rows: Rows, logits: np.ndarray, window: int) -> Iterator[Cut]:
     >>> [(cut.start, cut.stop) for cut in cuts(row_sums(np.zeros(99), np.zeros(99), 0), np.zeros(99), 0)]
     [(1, 55), (55, 99)]
     """
-    level = rows.ref + np.log(rows.s)
+    level = rows.ref + rows.log_s
     start = 1
     while start < logits.size:
         stop = max(int(np.searchsorted(level, level[start - 1] + RISE, side="right")), start) + 1

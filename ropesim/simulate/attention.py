@@ -32,11 +32,12 @@ def rotation(length: int, theta: np.ndarray) -> np.ndarray:
     array([[ 1.],
            [-1.]])
     """
+    theta = array("theta", theta, [None])
+    whole("length", length, least=1)
     upper = theta.astype(np.float32).astype(np.float64)
-    giant = np.arange(0, length, BABY)[:, None]
-    baby = np.arange(min(BABY, length))[:, None]
-    steps = np.exp(1j * giant * upper) * np.exp(1j * giant * (theta - upper))
-    return (steps[:, None] * np.exp(1j * baby * theta)).reshape(-1, theta.size)[:length]
+    giant, baby = (np.exp(1j * n * upper) * np.exp(1j * n * (theta - upper))
+                   for n in (np.arange(0, length, BABY)[:, None], np.arange(min(BABY, length))[:, None]))
+    return (giant[:, None] * baby).reshape(-1, theta.size)[:length]
 
 
 def scores(q: np.ndarray, k: np.ndarray, theta: np.ndarray, *, scale: float = 1.0, window: int = 0) -> np.ndarray:
@@ -85,6 +86,7 @@ def profile(q: np.ndarray, k: np.ndarray, theta: np.ndarray, *, scale: float = 1
     skip = whole("skip", skip, least=0)
     q, k, window = _operands(q, k, theta, scale, window)
     length = q.shape[0]
+    skip = min(skip, length)
     sums = Profile(*np.zeros((4, length)))
     for start, first, tile in _blocks(q, k, window):
         for r in range(0, len(tile), STRIP):
@@ -112,7 +114,7 @@ def pooled(q: np.ndarray, k: np.ndarray, theta: np.ndarray, blocks: int, *, scal
     """
     q, k, window = _operands(q, k, theta, scale, window)
     length = q.shape[0]
-    edges = np.linspace(0, length, whole("blocks", blocks, least=1, most=length) + 1).astype(int)
+    edges = np.arange(whole("blocks", blocks, least=1, most=length) + 1) * length // blocks
     by_key = np.zeros((length, blocks))
     for start, first, tile in _blocks(q, k, window):
         tile -= tile.max(axis=1, keepdims=True)
@@ -171,4 +173,4 @@ def _operands(q: np.ndarray, k: np.ndarray, theta: np.ndarray, scale: float,
         raise RopesimError("shape of q", q.shape, "use at least one token and one pair")
     turn = rotation(q.shape[0], theta)
     q, k = turn * (q * number("scale", scale)), turn * k
-    return np.hstack([q.real, q.imag]), np.hstack([k.real, k.imag]), whole("window", window, least=0)
+    return np.hstack([q.real, q.imag]), np.hstack([k.real, k.imag]), min(whole("window", window, least=0), len(q))

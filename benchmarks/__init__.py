@@ -1,0 +1,1 @@
+"""Ratios against what a user would run instead. `python -m benchmarks` prints the table."""
