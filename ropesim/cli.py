@@ -79,14 +79,17 @@ def run(source: str | None, as_json: bool, out: Path | None, overwrite: bool, qu
 
 def _single(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: bool, as_json: bool,
             quiet: bool) -> int:
-    from . import point, spec
+    from . import case as case_, point, spec
     checked = spec.parse(tables)
     full = spec.dump(checked)
     if out is not None:
         _check_folder(out, full, overwrite)
-    case = spec.build(checked, folder)
+    case = case_.build(checked, folder)
+    asked = case.run.quantities
+    if out is not None and "slash" not in asked:         # the picture shows it all the same
+        case = case._replace(run=case.run.model_copy(update={"quantities": [*asked, "slash"]}))
     values = point.measure(case, _progress(quiet, "samples"))
-    rows = point.rows(values)
+    rows = point.rows({name: value for name, value in values.items() if name.split("_")[0] in asked})
     if out is not None:
         _write_folder(out, full, rows, values, case)
     if as_json:
@@ -136,11 +139,11 @@ def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], v
                 (out / name).unlink(missing_ok=True)
     _replace(out / "spec.toml", tomli_w.dumps(full).encode())
     _replace(out / "table.csv", _csv(rows).encode())
-    sweep.save(sweep.one(values, full), out / "results.zarr")
+    asked = {name: value for name, value in values.items() if name.split("_")[0] in full["run"]["quantities"]}
+    sweep.save(sweep.one(asked, full), out / "results.zarr")
     portrait = point.portrait(case)
     title = _title(full)
-    if "slash" in full["run"]["quantities"]:
-        _replace(out / "profile.png", plots.png(plots.profile_figure(values, portrait, title)))
+    _replace(out / "profile.png", plots.png(plots.profile_figure(values, portrait, title)))
     _replace(out / "map.png", plots.png(plots.map_figure(portrait, title)))
 
 
@@ -169,7 +172,10 @@ def _sweep(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: bo
     if out is None or out.suffix != ".zarr":
         raise RopesimError("--out", None if out is None else str(out), "a sweep writes a store: give --out NAME.zarr")
     _check_parents(out)
-    if out.exists() and not overwrite and sweep.stored_spec(out) != tables:
+    stored = sweep.stored_spec(out) if out.exists() else tables
+    if stored is None and not (out / ".zgroup").exists():
+        raise RopesimError("--out", str(out), "choose another store, this is none of ours and stays as it is")
+    if stored != tables and not overwrite:
         raise RopesimError("--out", str(out), "holds something else; choose another store or add --overwrite")
     results = sweep.dataset(tables, folder, _progress(quiet, "points"))
     out.parent.mkdir(parents=True, exist_ok=True)

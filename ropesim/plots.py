@@ -80,7 +80,8 @@ def attention_map(pooled: np.ndarray, length: int, ax: Axes, *, title: str = "")
     'key (source) position'
     """
     shown = np.where(np.tri(len(pooled), dtype=bool), np.maximum(pooled, 1e-9), np.nan)
-    image = ax.imshow(shown, extent=(0, length, length, 0), norm=LogNorm(1e-5, 1), cmap="magma", interpolation="nearest")
+    image = ax.imshow(shown, extent=(0, length, length, 0), norm=LogNorm(1e-5, 1), cmap="magma",
+                      interpolation="nearest")
     ax.set_xlabel("key (source) position")
     ax.set_ylabel("query (destination) position")
     ax.set_title(title)

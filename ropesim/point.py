@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .case import Case
 from .ensembles import Captured, Factor
 from .patterns import Profile
 from .predict import attention as predict
 from .simulate import attention as simulate
-from .spec import Case
 
 Values = dict[str, np.ndarray]
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -28,7 +28,8 @@ def measure(case: Case, progress: Progress = iter) -> Values:
     are nan where there is no estimate.
 
     >>> from pathlib import Path
-    >>> from .spec import build, parse
+    >>> from .case import build
+    >>> from .spec import parse
     >>> case = build(parse({"rope": {"preset": "llama-3-8b"}, "run": {"length": 64},
     ...                     "head": {"kind": "slash", "lag": 3, "score": 0.5}}), Path("."))
     >>> float(measure(case)["slash_simulated"][3].round(12))

@@ -273,14 +273,14 @@ def keys(kind: str) -> list[str]:
 
 
 def nearest(word: object, options: Iterable[str]) -> str:
-    """The remedy for a misspelt name: the closest option first, or all of them if none is close.
+    """The remedy for a misspelt name: the closest option, or a dozen of them if none is close.
 
     >>> nearest("fator", ["factor", "truncate"])
     "did you mean 'factor'?"
     """
     known = sorted(options)
     close = get_close_matches(str(word), known, 1)
-    return f"did you mean {close[0]!r}?" if close else "use " + (" or ".join(map(repr, known)) or "none")
+    return f"did you mean {close[0]!r}?" if close else "use " + (" or ".join(map(repr, known[:12])) or "none")
 
 
 def _powers(dim: int, base: float) -> FloatArray:

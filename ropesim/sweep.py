@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import __version__
+from .case import build, check_lags
 from .errors import RopesimError
 from .point import Progress, Values, measure
-from .spec import build, check_lags, dump, parse
+from .spec import dump, parse
 
 MOST_POINTS = 1_000_000
 

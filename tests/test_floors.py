@@ -19,7 +19,7 @@ LEVEL = {
     "simulate.kernels": 4.0, "simulate.attention": 4.1, "simulate.*": 4.2,
     "strategies": 4.0, "testing": 4.0,
     "claims.*": 5, "heads": 5,
-    "spec": 6,
+    "spec": 6, "case": 6.2,
     "point": 6.5, "sweep": 7, "compare": 7,
     "plots": 8, "capture": 8,
     "cli": 9,
@@ -27,12 +27,12 @@ LEVEL = {
 # Lines above that wait for their file.
 PLANNED = {"strategies", "testing", "heads", "compare", "capture"}
 
-# The wings meet here and nowhere else; spec solves a slash head's strength for a score.
+# The wings meet here and nowhere else; case solves a slash head's strength for a score.
 MAY_IMPORT = {
     "claims": {"predict", "simulate"}, "heads": {"predict", "simulate"},
     "point": {"predict", "simulate"}, "compare": {"predict", "simulate"},
     "predict": {"predict"}, "simulate": {"simulate"},
-    "spec": {"predict.attention"},
+    "case": {"predict.attention"},
 }
 
 # A heavy library -> the modules (or subpackages) that may load it.
@@ -175,7 +175,7 @@ def test_imports_keep_to_the_house(path):
     ("simulate.kernels", "from ..jit import jit\n@jit\ndef f(x):\n    return g(x)\n@jit\ndef g(x):\n    return x"),
     ("simulate.kernels", "from ..errors import number\ndef f(x):\n    return number('x', x)"),
     ("claims.slash", "import sympy\nfrom ..predict import attention\nfrom ..simulate.attention import profile"),
-    ("spec", "import pydantic\nfrom .predict import attention"),
+    ("case", "import json\nfrom .predict import attention"),
     ("plots", "def f(ax):\n    import matplotlib.pyplot"),
     ("cli", "import click\nfrom . import __version__\ndef run():\n    from . import sweep"),
 ])

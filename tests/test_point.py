@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tolerances import EXACT, FLOAT, SIGMAS
 
 from ropesim.point import KINDS, measure, portrait, predicted, rows, simulated
-from ropesim.spec import build, dump, examples, parse, read
+from ropesim.case import build
+from ropesim.spec import dump, examples, parse, read
 
 EVERY = ["slash", "sink", "entropy", "participation", "received"]
 

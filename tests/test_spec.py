@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tolerances import EXACT, FLOAT
 
 from ropesim import bands, ensembles
+from ropesim.case import build, check_lags
 from ropesim.errors import RopesimError
 from ropesim.point import measure
-from ropesim.spec import Run, SlashHead, Spec, build, check_lags, dump, examples, located, parse, read
+from ropesim.spec import Run, SlashHead, Spec, dump, examples, located, parse, read
 
 HERE = Path(".")
 NUMBERS = st.floats(-5, 5)

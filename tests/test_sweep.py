@@ -9,9 +9,10 @@ import xarray
 from tolerances import EXACT
 
 from ropesim import __version__, sweep
+from ropesim.case import build
 from ropesim.errors import RopesimError
 from ropesim.point import KINDS, measure
-from ropesim.spec import build, parse
+from ropesim.spec import parse
 from ropesim.sweep import axes, dataset, grid, one, resolved, save
 
 HERE = Path(".")

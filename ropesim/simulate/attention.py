@@ -14,6 +14,7 @@ from .kernels import add_rows
 
 BLOCK = 1 << 22   # most logits of one matrix product (32 MB), in at most 128 rows
 STRIP = 8         # rows of a block that are taken through exp and the sums while in the cache
+SAFE = 300.0      # logits of at most this size need no shift: neither exp(2 logit) nor its inverse overflows
 BABY = 64         # positions per giant step of a rotation
 
 
@@ -88,10 +89,12 @@ def profile(q: np.ndarray, k: np.ndarray, theta: np.ndarray, *, scale: float = 1
     length = q.shape[0]
     skip = min(skip, length)
     sums = Profile(*np.zeros((4, length)))
+    bound = np.linalg.norm(q, axis=1).max() * np.linalg.norm(k, axis=1).max()
     for start, first, tile in _blocks(q, k, window):
         for r in range(0, len(tile), STRIP):
             x = tile[r:r + STRIP]
-            x -= x.max(axis=1, keepdims=True)
+            if bound > SAFE:
+                x -= x.max(axis=1, keepdims=True)
             add_rows(x, np.exp(x), start + r, first, skip, window, *sums)
     pairs = np.arange(length, 0, -1)
     left = pairs - skip
