@@ -96,7 +96,7 @@ def exponent() -> float:
     times = []
     for size in sizes:
         logits = head(size)
-        times += seconds(lambda: attention.profile(logits), rounds=2)  # noqa: B023
+        times += seconds(lambda: attention.profile(logits), rounds=4)  # noqa: B023
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 

@@ -78,8 +78,8 @@ def cuts(rows: Rows, logits: np.ndarray, window: int) -> Iterator[Cut]:
     while start < logits.size:
         stop = max(int(np.searchsorted(level, level[start - 1] + RISE, side="right")), start) + 1
         end = min(stop - 1, window or stop)            # row i sees the lags n < i, n < window
-        alive = np.flatnonzero(logits[:end] >= level[start - 1] - NEGLIGIBLE)
-        first, last = int(alive[0]), int(alive[-1]) + 1
+        alive = logits[:end] >= level[start - 1] - NEGLIGIBLE
+        first, last = int(alive.argmax()), end - int(alive[::-1].argmax())
         ref = rows.ref[start - 1]
         values = rows.v[start - 1:stop - 1] * np.exp(ref - rows.ref[start - 1:stop - 1])
         yield Cut(start, stop, first, np.exp(logits[first:last] - ref), values)
