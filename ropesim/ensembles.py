@@ -24,6 +24,22 @@ class Mean(NamedTuple):
     margin: float | None = None           # margin of a sink at key 0, see `Sink`
 
 
+class Moments(NamedTuple):
+    """First and second moments of queries and keys as real vectors, see `real`: the pairs' real parts, then imaginary.
+
+    q, k: float64[2B]; cov_q, cov_k: float64[2B, 2B]; cross: float64[N, 2B, 2B], Cov(k_{i-n}, q_i) at
+    the lags n < N, zero beyond. independent: whether the keys of a row are independent, each of the
+    others, given its query. Non-stationary heads are averaged over the rows of a context.
+    """
+
+    q: np.ndarray
+    k: np.ndarray
+    cov_q: np.ndarray
+    cov_k: np.ndarray
+    cross: np.ndarray
+    independent: bool
+
+
 class Ensemble(Protocol):
     """What every head offers."""
 
@@ -36,6 +52,9 @@ class Ensemble(Protocol):
 
     def mean(self, theta: np.ndarray) -> Mean:
         """Expected query and key, and key 0."""
+
+    def moments(self, length: int, theta: np.ndarray) -> Moments:
+        """Means and covariances of queries and keys over a context of `length` tokens, without the sink."""
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         """Mean square of a real component of q and of k, over pairs and tokens."""
@@ -52,6 +71,11 @@ class _Fixed:
     def sample(self, length: int, rng: np.random.Generator, theta: np.ndarray) -> Sample:
         q, k = self.mean(theta)[:2]
         return np.tile(q, (length, 1)), np.tile(k, (length, 1)), theta
+
+    def moments(self, length: int, theta: np.ndarray) -> Moments:
+        q, k = self.mean(theta)[:2]
+        none = np.zeros((2 * q.size, 2 * q.size))
+        return Moments(real(q), real(k), none, none, np.zeros((0, *none.shape)), True)
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         q, k = self.mean(theta)[:2]
@@ -149,6 +173,13 @@ class Captured:
         rest = slice(min(1, len(self.q) - 1), None)
         return Mean(self.q[rest].mean(axis=0), self.k[rest].mean(axis=0), first_key=self.k[0])
 
+    def moments(self, length: int, theta: np.ndarray) -> Moments:
+        rest = slice(min(1, length - 1), length)
+        q, k = real(self.q[rest]), real(self.k[rest])
+        dq, dk = q - q.mean(axis=0), k - k.mean(axis=0)
+        cross = [dk[:len(dk) - n].T @ dq[n:] / (len(dk) - n) for n in range(min(8, len(dk)))]
+        return Moments(q.mean(axis=0), k.mean(axis=0), dq.T @ dq / len(dq), dk.T @ dk / len(dk), np.array(cross), False)
+
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         return _power(self.q), _power(self.k)
 
@@ -185,6 +216,11 @@ class Noise:
 
     def mean(self, theta: np.ndarray) -> Mean:
         return self.head.mean(theta)
+
+    def moments(self, length: int, theta: np.ndarray) -> Moments:
+        moments, (q, k) = self.head.moments(length, theta), self.head.power(theta)
+        one = self.noise ** 2 * np.eye(2 * theta.size)
+        return moments._replace(cov_q=moments.cov_q + q * one, cov_k=moments.cov_k + k * one)
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         q, k = self.head.power(theta)
@@ -230,6 +266,11 @@ class Factor:
         mean, gain = self.head.mean(theta), self._gain(theta.size)
         first = None if mean.first_key is None else mean.first_key * gain
         return mean._replace(q=mean.q * gain, k=mean.k * gain, first_key=first)
+
+    def moments(self, length: int, theta: np.ndarray) -> Moments:
+        m, gain = self.head.moments(length, theta), np.tile(self._gain(theta.size), 2)
+        both = np.outer(gain, gain)
+        return m._replace(q=m.q * gain, k=m.k * gain, cov_q=m.cov_q * both, cov_k=m.cov_k * both, cross=m.cross * both)
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         raise RopesimError("head of a Noise", self, "put the Noise inside the Factor: its size refers to the bare head")
@@ -283,8 +324,20 @@ class Sink:
     def mean(self, theta: np.ndarray) -> Mean:
         return self.head.mean(theta)._replace(margin=self.margin)
 
+    def moments(self, length: int, theta: np.ndarray) -> Moments:
+        return self.head.moments(length, theta)
+
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         raise RopesimError("head of a Noise", self, "put the Noise inside the Sink: a sink carries none")
+
+
+def real(x: np.ndarray) -> np.ndarray:
+    """Complex pairs [..., B] as real vectors [..., 2B]: the real parts, then the imaginary parts.
+
+    >>> real(np.array([1 + 3j, 2 + 4j]))
+    array([1., 2., 3., 4.])
+    """
+    return np.concatenate([x.real, x.imag], axis=-1)
 
 
 def _power(x: np.ndarray) -> float:
