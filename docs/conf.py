@@ -49,5 +49,13 @@ def prose(line: str) -> str:
     return "".join(map(safe, re.split(r"(`[^`]+`)", line)))
 
 
+def gallery(app):
+    sys.path.insert(0, str(Path(__file__).parent))
+    import gallery as pages
+
+    pages.write()
+
+
 def setup(app):
+    app.connect("builder-inited", gallery)
     app.connect("autodoc-process-docstring", plain_text)

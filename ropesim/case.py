@@ -9,11 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from . import bands, captures, ensembles
+from . import bands, captures, ensembles, processes
 from .bands import Bands
 from .errors import RopesimError, shown
 from .predict import attention
-from .spec import LARGEST, SMALLEST, CapturedHead, ConstantHead, Rope, Run, SlashHead, Spec, shipped
+from .spec import (LARGEST, SMALLEST, CapturedHead, ConstantHead, RandomHead, Rope, Run, SeasonalHead, SlashHead, Spec,
+                   shipped)
+
+PROCESSES: dict[str, Any] = {
+    "cone": processes.Cone, "gaussian": processes.Gaussian, "ar1": processes.Ar1, "random-walk": processes.RandomWalk,
+    "seasonal": processes.Seasonal, "jumping": processes.Jumping, "massive": processes.Massive}
 
 
 class Case(NamedTuple):
@@ -52,6 +57,9 @@ def build(spec: Spec, folder: Path) -> Case:
     else:
         if spec.head.lag >= length:
             raise RopesimError("head.lag", spec.head.lag, f"use a lag below run.length = {length}")
+        if isinstance(spec.head, RandomHead):
+            return Case(table.theta, wrap(_random(spec.head, table.theta, length)), length, spec.run.scale,
+                        spec.run.window, spec.run)
         strength = spec.head.strength
         head = wrap(ensembles.Slash(spec.head.lag, _strength(spec, table, length) if strength is None else strength))
     return Case(table.theta, head, length, spec.run.scale, spec.run.window, spec.run)
@@ -72,6 +80,18 @@ class _Wrap(NamedTuple):
         if self.table.sink:
             head = ensembles.Sink(head, self.table.sink.margin, self.run.scale)
         return head
+
+
+def _random(table: RandomHead, theta: np.ndarray, length: int) -> ensembles.Ensemble:
+    fields = table.model_dump(exclude={"noise", "sink"})
+    kind = fields.pop("kind")
+    if isinstance(table, SeasonalHead) and table.period > length:
+        raise RopesimError("head.period", table.period, f"use a period up to run.length = {length}")
+    if kind == "random-walk":
+        fields["length"] = length
+    head: ensembles.Ensemble = _prefixed("head", PROCESSES[kind], **fields)
+    _prefixed("head", head.mean, theta)                           # a pair that is not there
+    return head
 
 
 def _length(spec: Spec) -> int:

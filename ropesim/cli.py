@@ -95,7 +95,7 @@ def _single(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: b
     if as_json:
         _print_json({"schema": 1, "ropesim": __version__, "spec": full, "rows": rows})
     elif not quiet:
-        click.echo(_table(rows))
+        click.echo(table(rows))
     return int(any(row["agrees"] is False for row in rows))
 
 
@@ -142,9 +142,9 @@ def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], v
     asked = {name: value for name, value in values.items() if name.split("_")[0] in full["run"]["quantities"]}
     sweep.save(sweep.one(asked, full), out / "results.zarr")
     portrait = point.portrait(case)
-    title = _title(full)
-    _replace(out / "profile.png", plots.png(plots.profile_figure(values, portrait, title)))
-    _replace(out / "map.png", plots.png(plots.map_figure(portrait, title)))
+    caption = title(full)
+    _replace(out / "profile.png", plots.png(plots.profile_figure(values, portrait, caption)))
+    _replace(out / "map.png", plots.png(plots.map_figure(portrait, caption)))
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -156,7 +156,8 @@ def _replace(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _title(full: dict[str, Any]) -> str:
+def title(full: dict[str, Any]) -> str:
+    """One line over a picture: the head, its bands, its length."""
     head = ", ".join(f"{name} {value}" for name, value in full["head"].items()
                      if isinstance(value, int | float | str) and value and name not in ("kind", "file"))
     head += f", sink margin {full['head']['sink']['margin']:g}" if "sink" in full["head"] else ""
@@ -218,7 +219,8 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows of a run as text, one line each."""
     lines = [f"{'quantity':<14}{'lag':>8}{'predicted':>13} ± {'error':<9}{'simulated':>11} ± {'s.e.':<9}  verdict"]
     for row in rows:
         lag = "" if row["lag"] is None else row["lag"]
@@ -241,16 +243,16 @@ def _fields() -> str:
     from . import spec
     lines = ["shipped examples (ropesim run NAME):"]
     for name in spec.examples():
-        lines.append(f"  {name:<16}{spec.read(name)[0]['head']['kind']} head")
+        lines.append(f"  {name:<20}{spec.read(name)[0]['head']['kind']} head")
     lines += ["", "fields of a spec, by table:", "  [rope]  exactly one of preset, kind and config"]
     for way, (required, optional) in spec.FIELDS_OF_ROPE.items():
         kind = way if way in ("preset", "config") else f'kind = "{way}"'
-        lines.append(f"    {kind:<20}{', '.join([*required, *(f'[{name}]' for name in optional)])}")
+        lines.append(f"    {kind:<22}{', '.join([*required, *(f'[{name}]' for name in optional)])}")
     lines.append("  [head]  by kind; fields in brackets may be left out")
     for kind, model in spec.HEADS.items():
-        lines.append(f"    kind = \"{kind}\"".ljust(24) + _signature(model))
-    lines.append("  [head.sink]".ljust(24) + _signature(spec.SinkTable))
-    lines.append("  [run]".ljust(24) + _signature(spec.Run))
+        lines.append(f"    kind = \"{kind}\"".ljust(26) + _signature(model))
+    lines.append("  [head.sink]".ljust(26) + _signature(spec.SinkTable))
+    lines.append("  [run]".ljust(26) + _signature(spec.Run))
     lines.append('  [sweep]  "table.field" = [..] or {linspace | geomspace | range | values = [..], dim = ".."}')
     return "\n".join(lines)
 

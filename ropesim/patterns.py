@@ -11,6 +11,8 @@ import numpy as np
 from .errors import RopesimError, array, number, whole
 
 SLACK = 1e-9  # how far above 1 rounding may lift a mean of scores
+ROW_SUM = 1e-4    # how far the sum of a row may lie from 1, as in a float32 capture
+FIRST_PEAK = 0.9  # share of the highest peak of an autocorrelation that an earlier one needs to be the period
 
 
 class Profile(NamedTuple):
@@ -107,6 +109,141 @@ def sink_metric(received_first: np.ndarray, epsilon: float = 0.3) -> float:
     if np.isnan(heads).any():
         raise RopesimError("received_first", np.nan, "use finite numbers only")
     return float(np.mean(heads > epsilon))
+
+
+class Period(NamedTuple):
+    """Where the average score by lag repeats, in lags, and how well, up to 1; (0, 0.0): nowhere.
+
+    Made by `periodic_sequential`, equation (P-periodic).
+
+    >>> periodic_sequential([1, 0, 0, 1, 0, 0, 1, 0, 0, 1])._fields
+    ('lag', 'strength')
+    """
+
+    lag: int
+    strength: float
+
+
+def re_access(scores: np.ndarray) -> float:
+    """How well a row repeats the one before, key by key, from 0 to 1: vertical stripes and sinks score 1.
+
+    scores: float64[T, T], causal, rows that sum to 1 (to 1e-4), zero above the diagonal. A row without mass on the keys
+    of its predecessor is left out; nan if no row is left. O(T^2). Raises RopesimError for other matrices.
+
+        1 - mean_i TV(A_{i+1} on the keys 0..i, renormalised; A_i),  TV(p, q) = 1/2 sum |p - q|   (P-re-access)
+
+    Uniform attention scores 1 as well.
+    Source: the pattern, Yang et al. 2026 (2601.21709), section 5; the measure is ours.
+
+    >>> re_access([[1, 0], [0.5, 0.5]])
+    1.0
+    """
+    scores = _matrix(scores)
+    return _agreement(np.tril(scores[1:, :-1]), scores[:-1, :-1])
+
+
+def sequential(scores: np.ndarray) -> float:
+    """How well a row repeats the one before, lag by lag, from 0 to 1: diagonals score 1.
+
+    scores, errors and rows left out as for `re_access`, here those without mass on the keys 1..i+1.
+
+        1 - mean_i TV(A_{i+1} on the keys 1..i+1, renormalised; A_i shifted by one key)   (P-sequential)
+
+    Uniform attention scores 1 as well; any head whose logits depend on the lag alone does, a pure sink is nan.
+    Source: the pattern, Yang et al. 2026 (2601.21709), section 5; the measure is ours.
+
+    >>> sequential(np.eye(3))
+    1.0
+    """
+    scores = _matrix(scores)
+    return _agreement(scores[1:, 1:], scores[:-1, :-1])
+
+
+def seasonal(scores: np.ndarray, period: int) -> float:
+    """How well a row repeats the one `period` rows before, key by key, from 0 to 1.
+
+    scores, errors and rows left out as for `re_access`; period: L from 1 to T, in tokens (nan at T, where no two rows
+    are L apart).
+
+        1 - mean_i TV(A_{i+L} on the keys 0..i, renormalised; A_i)                (P-seasonal)
+
+    L = 1 is `re_access`, and whatever scores 1 there scores 1 at every L.
+    Source: the pattern, Yang et al. 2026 (2601.21709), section 5; the measure is ours.
+
+    >>> seasonal([[1, 0, 0], [0, 1, 0], [0.5, 0, 0.5]], 2)
+    1.0
+    """
+    scores = _matrix(scores)
+    period = whole("period", period, least=1, most=len(scores))
+    return _agreement(np.tril(scores[period:, :-period]), scores[:-period, :-period])
+
+
+def periodic_sequential(slash: np.ndarray) -> Period:
+    """Spacing of parallel diagonals, and the autocorrelation of the average score there.
+
+    slash: average scores by lag, float[T], as in Profile, up to the first nan; take skip > 0 where there is a sink.
+    Peaks are sought at the lags 2 .. T/2. (0, 0.0) without a peak, as for constant, falling or short averages. O(T^2).
+    Raises RopesimError for other arrays.
+
+        r(L) = sum_d x_d x_{d+L} / sqrt(sum_d x_d^2 sum_d x_{d+L}^2),  d = 0 .. T - 1 - L,  x = slash - its mean,
+        lag = the first peak with r(L) >= 0.9 max over the peaks of r             (P-periodic)
+
+    A peak, r(L - 1) < r(L) >= r(L + 1) and above 0: a smooth curve is most like itself two lags on, and has no period
+    there. The first of the high ones: diagonals spaced 9.68 lags apart fit best at 29, three of their spacings.
+    Source: the pattern, Yang et al. 2026 (2601.21709), section 5; the measure is ours, the choice of the peak that of
+    McLeod and Wyvill 2005 for the pitch of a sound.
+
+    >>> periodic_sequential([1, 0, 0, 1, 0, 0, 1, 0, 0, 1]).lag
+    3
+    """
+    averages = _averages("slash", slash)
+    missing = np.isnan(averages)
+    seen = averages[:np.argmax(missing)] if missing.any() else averages
+    if seen.size < 4:
+        return Period(0, 0.0)
+    r = _autocorrelation(seen - seen.mean())
+    here = r[2:-1]
+    peaks = np.flatnonzero((r[1:-2] < here) & (here >= r[3:]) & (here > 0)) + 2
+    if not peaks.size:
+        return Period(0, 0.0)
+    lag = int(peaks[np.argmax(r[peaks] >= FIRST_PEAK * r[peaks].max())])
+    return Period(lag, float(min(r[lag], 1.0)))
+
+
+def _agreement(later: np.ndarray, earlier: np.ndarray) -> float:
+    """1 - mean TV between the rows of `later`, renormalised, and those of `earlier`; nan without a row with mass."""
+    mass = later.sum(axis=1)
+    rows = mass > 0
+    if not rows.any():
+        return float("nan")
+    distance = np.abs(later[rows] / mass[rows, None] - earlier[rows]).sum(axis=1) / 2
+    return float(np.clip(1 - distance.mean(), 0.0, 1.0))
+
+
+def _autocorrelation(x: np.ndarray) -> np.ndarray:
+    """r(L) of (P-periodic) for L = 0 .. T/2 + 1 at most; 0 where a side has no variation."""
+    lags = min(x.size // 2 + 2, x.size)
+    product = np.array([x[:x.size - lag] @ x[lag:] for lag in range(lags)])
+    energy = np.append(0.0, np.cumsum(x ** 2))
+    head, tail = energy[x.size - np.arange(lags)], np.append(0.0, np.cumsum(x[::-1] ** 2))[x.size - np.arange(lags)]
+    scale = np.sqrt(head * tail)
+    return np.divide(product, scale, out=np.zeros(lags), where=scale > SLACK * energy[-1])
+
+
+def _matrix(scores: np.ndarray) -> np.ndarray:
+    scores = array("scores", scores, [None, None])
+    if scores.shape[0] != scores.shape[1] or not scores.size:
+        raise RopesimError("shape of scores", scores.shape, "use a square matrix, a row and a column for each token")
+    if scores.min() < 0 or scores.max() > 1 + ROW_SUM:
+        worst = scores.min() if scores.min() < 0 else scores.max()
+        raise RopesimError("scores", float(worst), "use scores from 0 to 1 (not logits)")
+    after = np.triu(scores, 1).max()
+    if after:
+        raise RopesimError("scores", float(after), "use 0 for the keys after the query")
+    wrong = np.abs(scores.sum(axis=1) - 1).max()
+    if wrong > ROW_SUM:
+        raise RopesimError("scores", f"a row that misses a sum of 1 by {wrong:.2g}", "use rows that sum to 1")
+    return scores
 
 
 def _uniform_slash(score: np.ndarray, width: int, skip: int) -> np.ndarray:

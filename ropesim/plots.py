@@ -111,6 +111,8 @@ def profile_figure(values: Mapping[str, np.ndarray], portrait: Any, title: str) 
     far.set_xlim(0, max(length - 1, 1))
     if np.nanmax(values["slash_predicted"], initial=0) > 0:
         far.set_yscale("log")
+        seen = values["slash_predicted"][values["slash_predicted"] > 0]
+        far.set_ylim(bottom=max(float(seen.min()) / 10, 1e-12))
     pairs(portrait.contribution, portrait.average, portrait.lag, bars).set_title("where the logit comes from")
     bars.legend(frameon=False, fontsize=9)
     figure.suptitle(title)

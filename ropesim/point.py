@@ -13,6 +13,7 @@ from .case import Case
 from .ensembles import Captured, Factor
 from .patterns import Profile
 from .predict import attention as predict
+from .predict import moments
 from .simulate import attention as simulate
 
 Values = dict[str, np.ndarray]
@@ -44,8 +45,9 @@ def measure(case: Case, progress: Progress = iter) -> Values:
 def predicted(case: Case) -> tuple[Values, Values]:
     """Values and errors in closed form, by quantity.
 
-    A head without noise is predicted exactly, up to rounding; a noisy or a captured one by its
-    means alone, without an estimate of the error (nan).
+    A head without noise is predicted exactly, up to rounding; a random one by its first two moments
+    (`predict.moments`), with an error where its keys are independent; a captured one by its means
+    alone. Where there is no estimate the error is nan, as always for `received` of a random head.
 
     >>> from .ensembles import Slash
     >>> from .spec import Run
@@ -54,6 +56,8 @@ def predicted(case: Case) -> tuple[Values, Values]:
     {'sink': array(0.75)}
     """
     amplitude, logits, sink = _logits(case)
+    if case.head.random:
+        return _expected(case, logits, sink)
     half = case.length // 2
     seen: dict[str, Any] = {"sink": sink, "window": case.window}
     readings: dict[str, Callable[[], Any]] = {
@@ -64,8 +68,22 @@ def predicted(case: Case) -> tuple[Values, Values]:
         "received": lambda: predict.received(logits, **seen),
     }
     values: Values = {name: np.asarray(readings[name]()) for name in case.run.quantities}
-    error = math.nan if case.head.random or captured(case) else predict.rounding(amplitude, case.length)
+    error = math.nan if captured(case) else predict.rounding(amplitude, case.length)
     return values, {name: np.where(np.isfinite(value), error, np.nan) for name, value in values.items()}
+
+
+def _expected(case: Case, logits: np.ndarray, sink: np.ndarray | None) -> tuple[Values, Values]:
+    """A random head through its moments; keys that depend on each other leave the error unknown."""
+    m = case.head.moments(case.length, case.theta)
+    e = moments.expected(m.q, m.k, m.cov_q, m.cov_k, m.cross, case.theta, case.length, scale=case.scale, sink=sink,
+                         skip=case.run.skip, window=case.window)
+    received = predict.received(logits, sink=sink, window=case.window) if "received" in case.run.quantities else None
+    every: dict[str, tuple[Any, Any]] = {
+        "slash": (e.slash, e.slash_error), "sink": (e.sink, e.sink_error), "entropy": (e.entropy, e.entropy_error),
+        "participation": (e.participation, e.participation_error), "received": (received, np.full(case.length, np.nan))}
+    known = 1.0 if m.independent else math.nan
+    return ({name: np.asarray(every[name][0]) for name in case.run.quantities},
+            {name: np.asarray(every[name][1] * known) for name in case.run.quantities})
 
 
 def _logits(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

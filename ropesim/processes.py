@@ -1,13 +1,13 @@
-"""Random heads: families of queries and keys that the literature names, each with its exact moments.
+"""Random heads: the families of queries and keys that the literature names, each with its exact moments.
 
-Every family offers what `ensembles.Ensemble` asks, so noise and a sink go on top of any. Sizes
-(`sigma_q`, ...) are standard deviations of one real component, and fluctuations act on every
-component of every pair, rotated or not. Each varies around the mean of a slash head, `lag` and
-`strength`; `FullGaussian` alone has means of its own. Nothing here appends a pair.
+Each offers what `ensembles.Ensemble` asks, so noise and a sink go on top, and varies around a `Slash`
+head q_, k_ (`lag`, `strength`); `FullGaussian` has means of its own. Sizes (`sigma_q`, ...) are
+standard deviations of one real component; every component of every pair varies, rotated or not.
+xi and eta are N(0, I) and independent. None appends a pair; all raise RopesimError for bad input.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,10 +15,16 @@ from .ensembles import Ensemble, Mean, Moments, Sample, Slash, real
 from .errors import RopesimError, array, number, whole
 
 Pair = tuple[np.ndarray, np.ndarray]
+LIMITS: dict[str, tuple[Any, float, float]] = {
+    **dict.fromkeys(("sigma", "sigma_q", "sigma_k", "step", "gain"), (number, 0, np.inf)),
+    **dict.fromkeys(("correlation", "rho_q", "rho_k"), (number, -1, 1)),
+    **dict.fromkeys(("cosine", "rate"), (number, 0, 1)), **dict.fromkeys(("pair", "weights_seed"), (whole, 0, np.inf)),
+    **dict.fromkeys(("massive_q", "massive_k"), (number, -np.inf, np.inf)),
+    **dict.fromkeys(("length", "period", "reach"), (whole, 1, np.inf)), "width": (whole, 2, np.inf)}
 
 
 class _Drawn(Ensemble, Protocol):
-    """A head that is its mean and deviations from it, whose moments do not depend on the length."""
+    """A head that is its mean and deviations from it, of a power that depends on no length but its own."""
 
     def _deviations(self, length: int, theta: np.ndarray, rng: np.random.Generator) -> Pair:
         """What a sample adds to the mean: complex128[T, B] of the queries and of the keys."""
@@ -31,7 +37,8 @@ class _Drawn(Ensemble, Protocol):
         return q + of_q, k + of_k, theta
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
-        return _power(self.moments(1, theta))
+        m = self.moments(getattr(self, "length", 1), theta)
+        return float(m.q @ m.q + m.cov_q.trace()) / m.q.size, float(m.k @ m.k + m.cov_k.trace()) / m.k.size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +50,9 @@ class _Around(_Drawn):
 
     def __post_init__(self) -> None:
         Slash(self.lag, self.strength)
+        for name in [name for name in LIMITS if name in vars(self)]:
+            check, least, most = LIMITS[name]
+            check(name, getattr(self, name), least=least, most=most)
 
     def mean(self, theta: np.ndarray) -> Mean:
         return Slash(self.lag, self.strength).mean(theta)
@@ -54,11 +64,6 @@ class _Isotropic(_Around):
 
     sigma_q: float
     sigma_k: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("sigma_q", self.sigma_q, least=0)
-        number("sigma_k", self.sigma_k, least=0)
 
     @property
     def random(self) -> bool:
@@ -75,22 +80,16 @@ class _Isotropic(_Around):
 class Gaussian(_Isotropic):
     """Tokens drawn independently: normal queries and keys around a slash head.
 
-    sigma_q, sigma_k >= 0; correlation in [-1, 1], between the components of a token's own query and
-    key, which is content that a token finds in itself; lag, strength as in `Slash`. Raises
-    RopesimError otherwise. Independent over tokens, with xi and eta ~ N(0, I):
+    sigma_q, sigma_k >= 0; correlation in [-1, 1] between the components of a token's own query and
+    key: content that a token finds in itself. Independent over tokens.
 
         q_i = q_ + sigma_q xi_i,   k_i = k_ + sigma_k (c xi_i + sqrt(1 - c^2) eta_i)   (E-gaussian)
 
-    >>> Gaussian(sigma_q=1.0, sigma_k=0.5, correlation=0.5).moments(8, np.ones(1)).cross
-    array([[[0.25, 0.  ],
-            [0.  , 0.25]]])
+    >>> Gaussian(sigma_q=1.0, sigma_k=0.5, correlation=0.5).moments(8, np.ones(1)).cross[0, 0]
+    array([0.25, 0.  ])
     """
 
     correlation: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("correlation", self.correlation, least=-1, most=1)
 
     def _deviations(self, length: int, theta: np.ndarray, rng: np.random.Generator) -> Pair:
         xi, eta = _normal(length, theta.size, rng), _normal(length, theta.size, rng)
@@ -99,24 +98,21 @@ class Gaussian(_Isotropic):
 
     def moments(self, length: int, theta: np.ndarray) -> Moments:
         cross = self.correlation * self.sigma_q * self.sigma_k * np.eye(2 * theta.size)
-        bare = super().moments(length, theta)
-        return bare._replace(cross=cross[None]) if self.correlation else bare
+        return super().moments(length, theta)._replace(cross=cross[None])
 
 
 @dataclass(frozen=True, eq=False)
-class FullGaussian:
+class FullGaussian(_Drawn):
     """Tokens drawn independently from any joint normal distribution of query and key.
 
-    mean_q, mean_k: complex128[B]; cov_q, cov_k, cross = Cov(k, q): float64[2B, 2B], components in the
-    order of `real`. Arrays are copied and read-only. Raises RopesimError for other shapes, and unless
-    the joint covariance is symmetric and positive semi-definite (to 1e-10 of its largest eigenvalue).
+    mean_q, mean_k: complex128[B]; cov_q, cov_k, cross = Cov(k, q): float64[2B, 2B], in the order of
+    `real`; copied and read-only. Raises RopesimError for other shapes, and unless the joint covariance
+    is symmetric and positive semi-definite (to 1e-10 of its largest eigenvalue).
 
         (q_i, k_i) ~ N((q_, k_), ((cov_q, cross^T), (cross, cov_k)))              (E-gaussian)
 
-    >>> FullGaussian([1], [1], np.eye(2), np.eye(2), 2 * np.eye(2))
-    Traceback (most recent call last):
-    ropesim.errors.RopesimError: smallest eigenvalue of the covariance = -1.0: use a joint one, ((cov_q, cross.T), \
-(cross, cov_k)), without negative eigenvalues
+    >>> FullGaussian([1], [1], np.eye(2), 3 * np.eye(2), np.eye(2)).power(np.ones(1))
+    (1.5, 3.5)
     """
 
     mean_q: np.ndarray
@@ -127,6 +123,8 @@ class FullGaussian:
 
     def __post_init__(self) -> None:
         mean_q = array("mean_q", self.mean_q, [None], np.complex128)
+        if not mean_q.size:
+            raise RopesimError("shape of mean_q", mean_q.shape, "use at least one pair")
         square = [2 * mean_q.size] * 2
         checked = {"mean_q": mean_q, "mean_k": array("mean_k", self.mean_k, mean_q.shape, np.complex128),
                    **{name: array(name, getattr(self, name), square) for name in ("cov_q", "cov_k", "cross")}}
@@ -134,13 +132,12 @@ class FullGaussian:
             value = value.copy()
             value.flags.writeable = False
             object.__setattr__(self, name, value)
-        for name in ("cov_q", "cov_k"):
-            if not np.allclose(checked[name], checked[name].T, rtol=1e-10, atol=0):
-                raise RopesimError(name, checked[name].tolist(), "use a symmetric matrix")
-        value = np.linalg.eigvalsh(self._joint())
-        if value.size and value[0] < -1e-10 * np.abs(value).max():
-            raise RopesimError("smallest eigenvalue of the covariance", value[0].round(12), "use a joint one, "
-                               "((cov_q, cross.T), (cross, cov_k)), without negative eigenvalues")
+            if name.startswith("cov") and np.abs(value - value.T).max() > 1e-10 * np.abs(value).max():
+                raise RopesimError(name, value.tolist(), "use a symmetric matrix")
+        eigenvalues = np.linalg.eigvalsh(self._joint())
+        if eigenvalues[0] < -1e-10 * eigenvalues[-1]:
+            raise RopesimError("smallest eigenvalue of the joint covariance", eigenvalues[0].round(12), "use cov_q, "
+                               "cov_k and cross of which ((cov_q, cross.T), (cross, cov_k)) has no negative one")
 
     def _joint(self) -> np.ndarray:
         return np.block([[self.cov_q, self.cross.T], [self.cross, self.cov_k]])
@@ -153,37 +150,27 @@ class FullGaussian:
         array("theta", theta, self.mean_q.shape)
         return Mean(self.mean_q, self.mean_k)
 
-    def sample(self, length: int, rng: np.random.Generator, theta: np.ndarray) -> Sample:
-        q, k = self.mean(theta)[:2]
-        if not self.random:
-            return np.tile(q, (length, 1)), np.tile(k, (length, 1)), theta
+    def _deviations(self, length: int, theta: np.ndarray, rng: np.random.Generator) -> Pair:
         value, vector = np.linalg.eigh(self._joint())
         drawn = rng.standard_normal((length, value.size)) * np.sqrt(np.maximum(value, 0)) @ vector.T
-        of_q, of_k = np.split(drawn, 2, axis=1)
-        return q + _paired(of_q), k + _paired(of_k), theta
+        return _paired(drawn[:, :len(self.cov_q)]), _paired(drawn[:, len(self.cov_q):])
 
     def moments(self, length: int, theta: np.ndarray) -> Moments:
         q, k = self.mean(theta)[:2]
         return Moments(real(q), real(k), self.cov_q, self.cov_k, self.cross[None], True)
-
-    def power(self, theta: np.ndarray) -> tuple[float, float]:
-        return _power(self.moments(1, theta))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cone(_Around):
     """Tokens in a cone around one direction, projected by weights that plant a slash head on it.
 
-    cosine c in [0, 1] of every token to the axis v; width >= 2: of the tokens; sigma >= 0: the
-    weights' W0 has entries N(0, sigma^2 / width), drawn once from weights_seed and not from the
-    sample's generator: mean and moments are those of these weights. w: the slash head's query (key)
-    as a real vector, so that the logits at its lag are c^2 strength per pair. Raises RopesimError
-    otherwise.
+    cosine c in [0, 1] of every token to the axis v; width >= 2 of the tokens; sigma >= 0: W0 has
+    entries N(0, sigma^2 / width), drawn from weights_seed and not from the sample's generator, so that
+    mean and moments are those of these weights. w = real(q_) (real(k_)): c^2 strength per pair at lag.
+    Source: Cheng et al. 2026 (2601.08297), section 5 (cone), with g = |w|; moments ours.
 
         h = c v + sqrt(1 - c^2) u,   u uniform on the unit sphere orthogonal to v
         W = W0 + v w^T,   (q, k) = (W_q^T h, W_k^T h)                             (E-cone)
-
-    Source: Cheng et al. 2026 (2601.08297), section 5 (cone), with g = |w|; moments ours.
 
     >>> Cone(cosine=1.0, sigma=0.0, lag=1).mean(np.array([np.pi])).q.round(12)
     array([-1.-0.j])
@@ -193,13 +180,6 @@ class Cone(_Around):
     width: int = 512
     sigma: float = 1.0
     weights_seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("cosine", self.cosine, least=0, most=1)
-        whole("width", self.width, least=2)
-        number("sigma", self.sigma, least=0)
-        whole("weights_seed", self.weights_seed, least=0)
 
     @property
     def random(self) -> bool:
@@ -212,7 +192,8 @@ class Cone(_Around):
 
     def mean(self, theta: np.ndarray) -> Mean:
         planted, weights = super().mean(theta), self._weights(theta.size)
-        return Mean(*(self.cosine * (w + _paired(w0[0])) for w, w0 in zip(planted, weights)))
+        of_q, of_k = self.cosine * _paired(weights[:, 0])
+        return Mean(self.cosine * planted.q + of_q, self.cosine * planted.k + of_k)
 
     def _deviations(self, length: int, theta: np.ndarray, rng: np.random.Generator) -> Pair:
         u = rng.standard_normal((length, self.width - 1))
@@ -232,13 +213,11 @@ class Cone(_Around):
 class Ar1(_Isotropic):
     """Queries and keys that drift and return: a stationary AR(1) process around a slash head.
 
-    rho_q, rho_k in [-1, 1]: correlation of neighbouring tokens; sigma_q, sigma_k >= 0, so that the
-    mean's share of the power is kappa = P / (P + sigma^2), P its mean square component. Queries and
-    keys are independent of each other. Raises RopesimError otherwise.
+    rho_q, rho_k in [-1, 1]: correlation of neighbouring tokens; sigma_q, sigma_k >= 0: the mean's share
+    of the power is P / (P + sigma^2), P its mean square component. Queries are independent of keys.
+    Source: TAPPA (q-similarity), the form is ours.
 
         x_0 = xi_0,   x_t = rho x_{t-1} + sqrt(1 - rho^2) xi_t,   q_t = q_ + sigma_q x_t   (E-ar1)
-
-    Source: the q-similarity of mean share and AR(1), after TAPPA; the form is ours.
 
     >>> Ar1(rho_q=0.9, rho_k=0.5, sigma_q=1.0, sigma_k=1.0).moments(8, np.ones(1)).independent
     False
@@ -246,11 +225,6 @@ class Ar1(_Isotropic):
 
     rho_q: float
     rho_k: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("rho_q", self.rho_q, least=-1, most=1)
-        number("rho_k", self.rho_k, least=-1, most=1)
 
     def _independent(self, length: int) -> bool:
         return not (self.rho_k and self.sigma_k) or length == 1
@@ -264,73 +238,53 @@ class Ar1(_Isotropic):
 class RandomWalk(_Around):
     """Queries and keys that drift away: a random walk that starts at a slash head.
 
-    step >= 0: standard deviation of one step of one component, as a fraction of the slash head's root
-    mean square component of q (of k), over pairs; length >= 1: tokens of the walk, over which `power`
-    is taken; a sample may be shorter. Not stationary: moments are averaged over the rows. Raises
-    RopesimError otherwise.
+    step >= 0: standard deviation of one step of one component, as a fraction of the root mean square
+    component of q_ (of k_) over pairs; length >= 1: tokens of the walk, over which `power` is taken; a
+    sample may be shorter. Not stationary: moments are averaged over the rows. Source: TAPPA, Theorem
+    5.2, with eps_q = step rms(q_) sqrt(2B); the moments are ours.
 
         q_0 = q_,   q_t = q_{t-1} + step rms(q_) xi_t   and so for k              (E-random-walk)
 
-    Source: the drift of TAPPA's Theorem 5.2, with eps_q = step rms(q_) sqrt(2B); the moments are ours.
-
-    >>> RandomWalk(step=0.1, length=3, lag=1).moments(3, np.ones(1)).cov_k.round(12)
-    array([[0.005, 0.   ],
-           [0.   , 0.005]])
+    >>> RandomWalk(step=1.0, length=3).power(np.ones(1))
+    (1.0, 1.0)
     """
 
     step: float
     length: int
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("step", self.step, least=0)
-        whole("length", self.length, least=1)
-
     @property
     def random(self) -> bool:
         return self.step > 0
 
-    def sample(self, length: int, rng: np.random.Generator, theta: np.ndarray) -> Sample:
-        whole("length", length, least=1, most=self.length)
-        return super().sample(length, rng, theta)
-
     def _deviations(self, length: int, theta: np.ndarray, rng: np.random.Generator) -> Pair:
-        of_q, of_k = (self.step * np.sqrt(p) * _walk(length, theta.size, rng) for p in self._start(theta))
-        return of_q, of_k
-
-    def _start(self, theta: np.ndarray) -> tuple[float, float]:
-        return Slash(self.lag, self.strength).power(theta)
+        whole("length", length, least=1, most=self.length)
+        steps = np.stack([_normal(length, theta.size, rng) for _ in "qk"])
+        steps[:, 0] = 0
+        rms_q, rms_k = np.sqrt(Slash(self.lag, self.strength).power(theta))
+        of_q, of_k = self.step * steps.cumsum(axis=1)
+        return rms_q * of_q, rms_k * of_k
 
     def moments(self, length: int, theta: np.ndarray) -> Moments:
-        of_q, of_k = (self.step ** 2 * p * (length - 1) / 2 for p in self._start(theta))     # t averages (T - 1) / 2
-        return _isotropic(self.mean(theta), of_q, of_k, not self.step or length == 1)
-
-    def power(self, theta: np.ndarray) -> tuple[float, float]:
-        return _power(self.moments(self.length, theta))
+        q, k = Slash(self.lag, self.strength).power(theta)
+        size = self.step ** 2 * (length - 1) / 2                         # t averages (T - 1) / 2
+        return _isotropic(self.mean(theta), size * q, size * k, not size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seasonal(_Isotropic):
     """Queries and keys that repeat every `period` tokens, each in a normal pattern around a slash head.
 
-    period >= 1, whole; sigma_q, sigma_k >= 0: of the patterns, drawn for each sample, independently
-    for queries and keys. Raises RopesimError otherwise. `Noise` on top is what differs from period to
-    period.
+    period >= 1, whole; sigma_q, sigma_k >= 0: of the patterns, drawn anew for each sample,
+    independently for queries and keys. `Noise` on top is what differs from period to period. Source:
+    TAPPA, Theorem 5.4; the moments are ours.
 
         q_t = q_ + sigma_q x_{t mod L},   x_0, ..., x_{L-1} ~ N(0, I)             (E-seasonal)
 
-    Source: the L-periodic queries and keys of TAPPA's Theorem 5.4; the moments are ours.
-
-    >>> q = Seasonal(period=2, sigma_q=1.0, sigma_k=1.0).sample(4, np.random.default_rng(0), np.ones(1))[0]
-    >>> bool((q[:2] == q[2:]).all())
-    True
+    >>> Seasonal(period=2, sigma_q=1.0, sigma_k=1.0).moments(3, np.ones(1)).independent
+    False
     """
 
     period: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        whole("period", self.period, least=1)
 
     def _independent(self, length: int) -> bool:
         return self.period >= length or not self.sigma_k
@@ -345,33 +299,22 @@ class Seasonal(_Isotropic):
 class Jumping(_Around):
     """A slash head that now and then retrieves: its query jumps to the content of one key, the needle.
 
-    Keys have content c_j = sigma_k eta_j, sigma_k >= 0. In each row, with probability `rate` in
-    [0, 1], the query is no longer the slash head's but gain >= 0 times the content of the needle,
-    turned so that RoPE brings it into line: its logit there is gain |c|^2 on average. The needle lies
-    n tokens back, n uniform over the min(i + 1, reach) nearest keys, the token's own included; so
-    E q and the power are the same in every row. Rows choose independently. Raises RopesimError otherwise.
+    Keys have content c_j = sigma_k eta_j, sigma_k >= 0. In each row, independently, with probability
+    `rate` in [0, 1], the query is gain >= 0 times the content of the needle, turned so that RoPE brings
+    it into line: the logit there is gain |c|^2 on average. The needle is n tokens back, n uniform over
+    the min(i + 1, reach) nearest keys, the own one included, so that no row differs in E q and power.
+    Given a query, keys are dependent: one is its needle. Source: TAPPA's retrieval heads; the model is ours.
 
         k_j = k_ + c_j,   q_i = q_  or, with probability rate,  gain e^{-1j theta n} c_{i-n}   (E-jumping)
 
-    Given a query, the keys are not independent: one of them is its needle. Source: the retrieval heads
-    of TAPPA (jumping queries); the model and its moments are ours.
-
-    >>> Jumping(rate=0.5, gain=2.0, sigma_k=1.0, reach=1, strength=0.0).moments(3, np.ones(1)).cross
-    array([[[ 1.,  0.],
-            [-0.,  1.]]])
+    >>> Jumping(rate=0.5, gain=2.0, sigma_k=1.0, reach=2).moments(2, np.ones(1)).cross[0, 0].round(12)
+    array([ 0.75, -0.  ])
     """
 
     rate: float
     gain: float
     sigma_k: float
     reach: int = 64
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("rate", self.rate, least=0, most=1)
-        number("gain", self.gain, least=0)
-        number("sigma_k", self.sigma_k, least=0)
-        whole("reach", self.reach, least=1)
 
     @property
     def random(self) -> bool:
@@ -392,30 +335,23 @@ class Jumping(_Around):
     def moments(self, length: int, theta: np.ndarray) -> Moments:
         slash = real(Slash(self.lag, self.strength).mean(theta).q)
         of_k = self.sigma_k ** 2
-        cross = [self.rate * self.gain * of_k * share * _turned(n * theta) for n, share in enumerate(self._shares(length))]
-        alone = not (self.rate and self.gain and of_k and len(cross) > 1)
-        bare = _isotropic(self.mean(theta), self.rate * self.gain ** 2 * of_k, of_k, alone)
+        size, by_row = self.rate * self.gain * of_k, 1 / np.minimum(np.arange(length) + 1, self.reach)
+        shares = (by_row[::-1].cumsum() / (np.arange(length) + 1))[::-1][:self.reach]       # means over rows i >= n
+        cross = [size * share * _turned(n * theta) for n, share in enumerate(shares)]
+        bare = _isotropic(self.mean(theta), size * self.gain, of_k, not size or len(cross) == 1)
         return bare._replace(cov_q=bare.cov_q + self.rate * (1 - self.rate) * np.outer(slash, slash),
                              cross=np.array(cross))
-
-    def _shares(self, length: int) -> np.ndarray:
-        """Probability that a jump goes n tokens back, averaged over the rows i >= n, for n < min(reach, T)."""
-        by_row = 1 / np.minimum(np.arange(length) + 1, self.reach)
-        return (by_row[::-1].cumsum() / (np.arange(length) + 1))[::-1][:self.reach]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Massive(_Isotropic):
     """A head with one massive channel: a pair that is constant and large, the others random.
 
-    pair >= 0: which of the existing pairs, none is appended; massive_q, massive_k: its query and key
-    in place of the slash head's, real and constant. sigma_q, sigma_k >= 0 act on all other pairs.
-    Where the channel turns slowly it hardly moves the scores, and yet hides how random the queries
-    are. Raises RopesimError otherwise.
+    pair >= 0: which of the existing pairs; massive_q, massive_k: its query and key in place of the
+    slash head's, real and constant; sigma_q, sigma_k >= 0: of all other pairs. A channel that turns
+    slowly hardly moves the scores, and yet hides how random the queries are. Source: TAPPA.
 
         q_pair = massive_q,   k_pair = massive_k,   others q_ + sigma_q xi,  k_ + sigma_k eta   (E-massive)
-
-    Source: the massive channels of TAPPA; that similar queries need not attend alike is ours.
 
     >>> Massive(massive_q=9.0, massive_k=5.0, pair=1, sigma_q=1.0, sigma_k=1.0).mean(np.ones(2)).q
     array([1.+0.j, 9.+0.j])
@@ -424,12 +360,6 @@ class Massive(_Isotropic):
     massive_q: float
     massive_k: float
     pair: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("massive_q", self.massive_q)
-        number("massive_k", self.massive_k)
-        whole("pair", self.pair, least=0)
 
     def mean(self, theta: np.ndarray) -> Mean:
         whole("pair", self.pair, least=0, most=theta.size - 1)
@@ -447,7 +377,6 @@ class Massive(_Isotropic):
 
 
 def _normal(length: int, pairs: int, rng: np.random.Generator) -> np.ndarray:
-    """Complex128[T, B] whose real components are N(0, 1)."""
     return rng.standard_normal((length, pairs, 2)).view(np.complex128)[..., 0]
 
 
@@ -457,20 +386,11 @@ def _ar1(rho: float, x: np.ndarray) -> np.ndarray:
     return np.asarray(lfilter([1.0], [1.0, -rho], x, axis=0))
 
 
-def _walk(length: int, pairs: int, rng: np.random.Generator) -> np.ndarray:
-    x = _normal(length, pairs, rng)
-    x[0] = 0
-    return x.cumsum(axis=0)
+def _paired(x: np.ndarray) -> np.ndarray:               # undoes `real`
+    return x[..., :x.shape[-1] // 2] + 1j * x[..., x.shape[-1] // 2:]
 
 
-def _paired(x: np.ndarray) -> np.ndarray:
-    """Undoes `real`."""
-    first, second = np.split(x, 2, axis=-1)
-    return first + 1j * second
-
-
-def _turned(angle: np.ndarray) -> np.ndarray:
-    """E[x y^T] of real vectors, for x ~ N(0, I) and y = e^{-1j angle} x."""
+def _turned(angle: np.ndarray) -> np.ndarray:           # E[x y^T] for x ~ N(0, I) and y = e^{-1j angle} x
     cos, sin = np.diag(np.cos(angle)), np.diag(np.sin(angle))
     return np.block([[cos, -sin], [sin, cos]])
 
@@ -478,8 +398,3 @@ def _turned(angle: np.ndarray) -> np.ndarray:
 def _isotropic(mean: Mean, of_q: float, of_k: float, independent: bool) -> Moments:
     one = np.eye(2 * mean.q.size)
     return Moments(real(mean.q), real(mean.k), of_q * one, of_k * one, np.zeros((0, *one.shape)), independent)
-
-
-def _power(m: Moments) -> tuple[float, float]:
-    """Mean square component of q and of k."""
-    return (float(m.q @ m.q + np.trace(m.cov_q)) / m.q.size, float(m.k @ m.k + np.trace(m.cov_k)) / m.k.size)

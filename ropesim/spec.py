@@ -22,6 +22,10 @@ SMALLEST = 1e-30      # of run.scale, which divides
 QUANTITIES = ("slash", "sink", "entropy", "participation", "received")
 Whole = Annotated[int, Field(strict=True)]
 Size = Annotated[int, Field(strict=True, le=LONGEST)]
+Real = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[FiniteFloat, Field(ge=0, le=LARGEST)]
+Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Correlation = Annotated[FiniteFloat, Field(ge=-1, le=1)]
 Frequency = Annotated[FiniteFloat, Field(gt=-2.0 ** 64, lt=2.0 ** 64)]
 Quantity = Literal["slash", "sink", "entropy", "participation", "received"]
 
@@ -58,11 +62,11 @@ FIELDS_OF_ROPE = {                                   # what goes with each way t
 class SinkTable(_Table):
     """A sink at key 0."""
 
-    margin: Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
+    margin: Real
 
 
 class _Head(_Table):
-    noise: Annotated[FiniteFloat, Field(ge=0, le=LARGEST)] = 0.0
+    noise: Positive = 0.0
     sink: SinkTable | None = None
 
 
@@ -70,7 +74,7 @@ class ConstantHead(_Head):
     """The same query and key at every token."""
 
     kind: Literal["constant"]
-    amplitude: list[Annotated[FiniteFloat, Field(ge=0, le=LARGEST)]]
+    amplitude: list[Positive]
     phase: list[FiniteFloat]
 
 
@@ -79,8 +83,81 @@ class SlashHead(_Head):
 
     kind: Literal["slash"]
     lag: Annotated[Whole, Field(ge=0)]
-    score: Annotated[FiniteFloat, Field(ge=0, le=1)] | None = None
-    strength: Annotated[FiniteFloat, Field(ge=0, le=LARGEST)] | None = None
+    score: Share | None = None
+    strength: Positive | None = None
+
+
+class RandomHead(_Head):
+    """A head of `processes`: random queries and keys around a slash head."""
+
+    lag: Annotated[Whole, Field(ge=0)] = 0
+    strength: Positive = 1.0
+
+
+class GaussianHead(RandomHead):
+    """Independent normal tokens."""
+
+    kind: Literal["gaussian"]
+    sigma_q: Positive
+    sigma_k: Positive
+    correlation: Correlation = 0.0                  # of a token's own query and key
+
+
+class ConeHead(RandomHead):
+    """Tokens in a cone around one direction, through a planted projection."""
+
+    kind: Literal["cone"]
+    cosine: Share                                   # of each token to the axis
+    width: Annotated[Whole, Field(ge=2, le=1 << 16)] = 512
+    sigma: Positive = 1.0                           # of the unplanted weights
+    weights_seed: Annotated[Whole, Field(ge=0)] = 0
+
+
+class Ar1Head(RandomHead):
+    """Queries and keys that drift and return."""
+
+    kind: Literal["ar1"]
+    rho_q: Correlation                              # of neighbouring tokens
+    rho_k: Correlation
+    sigma_q: Positive
+    sigma_k: Positive
+
+
+class RandomWalkHead(RandomHead):
+    """Queries and keys that drift away."""
+
+    kind: Literal["random-walk"]
+    step: Positive                                  # relative to the root mean square component
+
+
+class SeasonalHead(RandomHead):
+    """Queries and keys that repeat."""
+
+    kind: Literal["seasonal"]
+    period: Annotated[Whole, Field(ge=1)]
+    sigma_q: Positive
+    sigma_k: Positive
+
+
+class JumpingHead(RandomHead):
+    """Queries that jump to the content of one key."""
+
+    kind: Literal["jumping"]
+    rate: Share                                     # probability of a jump, per row
+    gain: Positive
+    sigma_k: Positive
+    reach: Annotated[Whole, Field(ge=1, le=1024)] = 64
+
+
+class MassiveHead(RandomHead):
+    """One constant and large pair, the others random."""
+
+    kind: Literal["massive"]
+    pair: Annotated[Whole, Field(ge=0)]
+    massive_q: Real
+    massive_k: Real
+    sigma_q: Positive
+    sigma_k: Positive
 
 
 class CapturedHead(_Table):
@@ -92,8 +169,13 @@ class CapturedHead(_Table):
     head: Whole
 
 
-HEADS: dict[str, type[_Table]] = {"constant": ConstantHead, "slash": SlashHead, "captured": CapturedHead}
-Head = Annotated[ConstantHead | SlashHead | CapturedHead, Field(discriminator="kind")]
+HEADS: dict[str, type[_Table]] = {
+    "constant": ConstantHead, "slash": SlashHead, "cone": ConeHead, "gaussian": GaussianHead, "ar1": Ar1Head,
+    "random-walk": RandomWalkHead, "seasonal": SeasonalHead, "jumping": JumpingHead, "massive": MassiveHead,
+    "captured": CapturedHead}
+Head = Annotated[
+    ConstantHead | SlashHead | ConeHead | GaussianHead | Ar1Head | RandomWalkHead | SeasonalHead | JumpingHead |
+    MassiveHead | CapturedHead, Field(discriminator="kind")]
 
 
 class Run(_Table):

@@ -2,6 +2,7 @@ import math
 from fractions import Fraction
 
 import naive_patterns as naive
+import naive_similarity
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from tolerances import EXACT
 
 from ropesim.errors import RopesimError
-from ropesim.patterns import Profile, dominant_lags, sink_metric, slash_dominant, uniform
+from ropesim.patterns import (
+    Profile, dominant_lags, periodic_sequential, re_access, seasonal, sequential, sink_metric, slash_dominant, uniform)
 
 lengths = st.integers(1, 25)
 skips = st.integers(0, 30)
@@ -161,6 +163,182 @@ def test_sink_metric_is_strict_and_defaults_to_three_tenths():
 def test_sink_metric_refuses(received, epsilon, name):
     with pytest.raises(RopesimError, match=name):
         sink_metric(received, epsilon)
+
+
+# ---------------------------------------------------------------- rows against rows
+
+def causal(weights):
+    """Rows in proportion to the weights of the keys up to the query."""
+    lower = np.tril(weights)
+    return lower / lower.sum(axis=1, keepdims=True)
+
+
+def square(length):
+    """(query, key) of a score matrix."""
+    return np.arange(length)[:, None], np.arange(length)[None]
+
+
+def sink(length):
+    return causal((square(length)[1] == 0) * np.ones((length, 1)))
+
+
+def soft_sink(length, share):
+    """Key 0 gets `share` of every row after the first, the others share the rest evenly."""
+    return np.vstack([np.eye(1, length)] + [np.r_[share, np.full(i, (1 - share) / i), np.zeros(length - 1 - i)]
+                                            for i in range(1, length)])
+
+
+def slash_at(length, lag):
+    i, j = square(length)
+    return ((i - j == lag) | ((i < lag) & (i == j))).astype(float)
+
+
+def recurring(length, period, seed=0):
+    """Rows that are the same every `period` rows, cut to the keys before the query."""
+    table = np.random.default_rng(seed).uniform(0.01, 1, (period, length)) ** 4
+    return causal(table[np.arange(length) % period])
+
+
+def diagonals(length, spacing):
+    i, j = square(length)
+    return causal(((i - j) % spacing == 1) + 1e-9)
+
+
+@st.composite
+def matrices(draw):
+    length = draw(st.integers(1, 8))
+    rng = np.random.default_rng(draw(st.integers(0, 2 ** 32 - 1)))
+    kept = rng.uniform(size=(length, length)) < draw(st.sampled_from([0.3, 1]))
+    weights = kept * rng.uniform(size=(length, length))
+    return causal(weights + np.where(np.tril(weights).sum(axis=1, keepdims=True) > 0, 0, np.eye(length)))
+
+
+@given(matrices(), st.integers(1, 8))
+@example(np.eye(5), 2)
+@example(np.ones((1, 1)), 1)
+def test_the_row_measures_are_their_naive_twins(scores, period):
+    rows, period = scores.tolist(), min(period, len(scores))
+    for ours, twin in ((re_access(scores), naive_similarity.re_access(rows)),
+                       (sequential(scores), naive_similarity.sequential(rows)),
+                       (seasonal(scores, period), naive_similarity.seasonal(rows, period))):
+        assert ours == pytest.approx(twin, abs=EXACT, nan_ok=True)
+        assert math.isnan(ours) or 0 <= ours <= 1
+    assert seasonal(scores, 1) == pytest.approx(re_access(scores), abs=EXACT, nan_ok=True)
+
+
+def test_each_row_measure_is_one_on_its_own_pattern():
+    stripes = causal(np.random.default_rng(1).uniform(0.1, 1, (1, 20)) * np.ones((20, 1)))
+    assert re_access(sink(20)) == 1 == pytest.approx(re_access(stripes), rel=EXACT)
+    for lag in (0, 1):
+        assert sequential(slash_at(20, lag)) == 1
+    assert sequential(diagonals(20, 5)) == pytest.approx(1, rel=1e-8)       # 1e-9 lies on the other keys
+    for period in (1, 2, 5, 19):
+        assert seasonal(recurring(20, period), period) == pytest.approx(1, rel=EXACT)
+
+
+def test_a_row_measure_tells_its_pattern_from_the_others():
+    """The measures that are not about the pattern are small; a slash keeps the one row that has a single key."""
+    assert re_access(slash_at(20, 1)) == pytest.approx(1 / 19, rel=EXACT)
+    assert math.isnan(re_access(slash_at(20, 0)))
+    assert math.isnan(seasonal(slash_at(20, 0), 2))
+    assert sequential(soft_sink(20, 0.9)) < 0.3
+    assert math.isnan(sequential(sink(20)))
+    rows = recurring(60, 5)
+    assert max(re_access(rows), sequential(rows), seasonal(rows, 4)) < 0.6 < seasonal(rows, 5)
+
+
+def test_uniform_attention_a_sink_and_a_slash_overlap_as_stated():
+    """Three of the measures are 1 for a head that does not care, and a sink is seasonal with every period."""
+    flat = causal(np.ones((20, 20)))
+    assert re_access(flat) == sequential(flat) == seasonal(flat, 7) == pytest.approx(1, rel=EXACT)
+    assert seasonal(sink(20), 7) == 1 > seasonal(soft_sink(20, 0.6), 7) > 0.8
+    assert seasonal(diagonals(40, 5), 5) > 0.99 > 0.2 > seasonal(diagonals(40, 5), 4)
+    assert re_access(causal(np.exp(-(square(40)[0] - square(40)[1]) / 20.0))) > 0.98   # recency moves slowly
+
+
+def test_a_row_without_mass_on_the_keys_is_left_out():
+    scores = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.25, 0.25]])
+    assert re_access(scores) == pytest.approx(1 - 2 / 3, rel=EXACT)      # row 1 has nothing on key 0
+    assert sequential(scores) == pytest.approx(1 - (0 + 1 / 2) / 2, rel=EXACT)
+    assert math.isnan(re_access([[1.0]])) and math.isnan(seasonal([[1.0]], 1)) and math.isnan(sequential([[1.0]]))
+
+
+BAD = [[[0.5, 0.5], [0, 1]], [[1, 0], [0.5, 0.4]], [[1, 0], [-0.5, 1.5]], [[1, 0, 0], [0, 1, 0]], [1.0],
+       np.ones((0, 0)), [[math.nan]], [["a"]], [[2.0]], [[1, 0], [1e308, 1e308]]]
+
+
+@pytest.mark.parametrize("measure", [re_access, sequential, lambda scores: seasonal(scores, 1)])
+@pytest.mark.parametrize("scores", BAD)
+def test_row_measures_refuse(measure, scores):
+    with pytest.raises(RopesimError, match="scores"):
+        measure(scores)
+
+
+def test_a_refusal_shows_the_score_that_is_wrong():
+    for scores, shown in (([[0.5, 0.5], [0, 1]], "0.5: use 0 for"), ([[1, 0], [-0.5, 1.5]], "-0.5: use scores"),
+                          ([[1, 0], [7, 0]], "7.0: use scores"), ([[1, 0], [0.5, 0.4]], "sum of 1 by 0.1")):
+        with pytest.raises(RopesimError, match=shown):
+            re_access(scores)
+
+
+def test_rows_of_a_float32_capture_are_scores():
+    scores = recurring(20, 3).astype(np.float32)
+    assert seasonal(scores, 3) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("period", [0, 4, -1, 1.5, True])
+def test_seasonal_refuses_a_period(period):
+    with pytest.raises(RopesimError, match="period"):
+        seasonal(np.eye(3), period)
+
+
+# ---------------------------------------------------------------- parallel diagonals
+
+@pytest.mark.parametrize("spacing", [2, 3, 7, 16])
+def test_a_repeating_average_has_its_spacing_and_strength_one(spacing):
+    shape = np.random.default_rng(spacing).uniform(0, 1, spacing)
+    found = periodic_sequential(np.tile(shape, 1 + 80 // spacing))
+    assert found.lag == spacing and found.strength == pytest.approx(1, rel=EXACT)
+
+
+@pytest.mark.parametrize("theta", [0.65, 0.52, 0.34])
+def test_the_first_of_the_high_peaks_is_the_period_of_the_channel(theta):
+    """tappa.md X5: 9.676, 12.007 and 18.490 lags for pairs 2, 3 and 5 of base 1e6 (here nearby)."""
+    found = periodic_sequential(0.5 + 0.4 * np.cos(theta * np.arange(300)))
+    assert abs(found.lag - 2 * np.pi / theta) < 1 and found.strength > 0.9
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+@example([0.5] * 10)
+@example([0.0] * 9 + [1.0])
+def test_the_strength_is_the_autocorrelation_at_the_lag(slash):
+    found = periodic_sequential(slash)
+    assert 0 <= found.strength <= 1
+    if found.lag:
+        assert 2 <= found.lag <= len(slash) // 2
+        assert found.strength == pytest.approx(naive_similarity.autocorrelation(slash, found.lag), abs=1e-6)
+    else:
+        assert found.strength == 0
+
+
+def test_no_peak_no_period():
+    """Overlaps: uniform attention, one slash and a smooth fall have none, though r(2) of the last is .99."""
+    for slash in (uniform(200).slash, np.eye(1, 200)[0], np.exp(-np.arange(200) / 50), np.full(50, 0.3), [0.1] * 3):
+        assert periodic_sequential(slash) == (0, 0.0)
+    fall = np.exp(-np.arange(200) / 50)
+    assert naive_similarity.autocorrelation(fall.tolist(), 2) > 0.95
+
+
+def test_averages_from_the_first_missing_one_on_are_left_out():
+    slash = np.tile([0.1, 0.5, 0.2], 10)
+    assert periodic_sequential([*slash, math.nan, 1.0, 0.0]) == periodic_sequential(slash)
+    assert periodic_sequential([math.nan] * 5) == (0, 0.0)
+
+
+@pytest.mark.parametrize("slash", [[], [[0.5]], [7.0], ["a"]])
+def test_periodic_sequential_refuses(slash):
+    with pytest.raises(RopesimError, match="slash"):
+        periodic_sequential(slash)
 
 
 def test_the_naive_twin_sees_a_wrong_profile():

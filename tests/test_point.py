@@ -94,9 +94,10 @@ def test_a_head_that_draws_nothing_is_simulated_once():
     assert taken == [0]
 
 
-@pytest.mark.parametrize("name", [name for name in examples() if name != "smollm2-head"])
-def test_the_two_wings_agree_on_every_shipped_head_without_noise(name):
+@pytest.mark.parametrize("name", ["constant-head", "slash-head"])
+def test_the_two_wings_agree_on_shipped_heads_without_noise(name):
     tables, folder = read(name)
+    tables["head"].pop("noise", None)
     tables["run"] |= {"length": 64, "quantities": EVERY}
     if "score" in tables["head"]:
         tables["head"]["score"] = 0.3             # of so few tokens the sink leaves no more
@@ -157,10 +158,25 @@ def test_the_shipped_capture_runs_whole():
     assert [row["agrees"] for row in table] == [None] * 8 and all(math.isnan(row["stderr"]) for row in table)
 
 
-def test_a_noisy_head_is_predicted_without_an_error_and_gets_no_verdict():
-    values = measure(noisy(samples=4))
-    assert np.isnan(values["slash_error"]).all() and (values["slash_stderr"] > 0).any()
-    assert {row["agrees"] for row in rows(values)} == {None}
+@pytest.mark.parametrize("name", [name for name in examples() if name != "smollm2-head"])
+def test_every_shipped_random_head_that_states_an_error_keeps_to_it(name):
+    tables, folder = read(name)
+    tables["head"].pop("score", None)
+    tables["head"] |= {"strength": tables["head"].get("strength", 1.0)} if tables["head"]["kind"] == "slash" else {}
+    tables["run"] |= {"length": 64, "samples": 64}
+    case = build(parse(tables), folder)
+    stated = not case.head.random or case.head.moments(case.length, case.theta).independent
+    assert {row["agrees"] for row in rows(measure(case))} == {True if stated else None}
+
+
+def test_a_noisy_head_is_predicted_with_an_error_and_gets_a_verdict():
+    values = measure(noisy(samples=100))
+    assert (values["slash_error"] > 0).all() and (values["slash_stderr"] > 0).any()
+    assert {row["agrees"] for row in rows(values)} == {True}
+
+
+def test_received_of_a_noisy_head_has_no_stated_error():
+    assert np.isnan(measure(noisy(quantities=["received"]))["received_error"]).all()
 
 
 def test_only_what_was_asked_for_is_computed():

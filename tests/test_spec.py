@@ -10,11 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tolerances import EXACT, FLOAT
 
-from ropesim import bands, ensembles
+from ropesim import bands, ensembles, processes
 from ropesim.case import build, check_lags
 from ropesim.errors import RopesimError
 from ropesim.point import measure
-from ropesim.spec import Run, SlashHead, Spec, dump, examples, located, parse, read
+from ropesim.spec import HEADS, Run, SlashHead, Spec, dump, examples, located, parse, read
 
 HERE = Path(".")
 NUMBERS = st.floats(-5, 5)
@@ -46,7 +46,17 @@ def heads():
     common = {"noise": st.floats(0, 3), "sink": st.fixed_dictionaries({"margin": NUMBERS})}
     size = st.fixed_dictionaries({"strength": AMPLITUDES}) | st.fixed_dictionaries({"score": st.floats(0, 1)})
     slash = st.fixed_dictionaries({"kind": st.just("slash"), "lag": st.integers(0, 9)}, optional=common)
+    share, around = st.floats(0, 1), common | {"lag": st.integers(0, 9), "strength": AMPLITUDES}
+    sigma = {"sigma_q": AMPLITUDES, "sigma_k": AMPLITUDES}
+    families = {
+        "gaussian": (sigma, {"correlation": share}), "ar1": (sigma | {"rho_q": share, "rho_k": share}, {}),
+        "cone": ({"cosine": share}, {"width": st.integers(2, 9), "sigma": share, "weights_seed": st.integers(0, 9)}),
+        "random-walk": ({"step": share}, {}), "seasonal": (sigma | {"period": st.integers(1, 9)}, {}),
+        "jumping": ({"rate": share, "gain": share, "sigma_k": share}, {"reach": st.integers(1, 9)}),
+        "massive": (sigma | {"pair": st.integers(0, 9), "massive_q": NUMBERS, "massive_k": NUMBERS}, {})}
     return st.one_of(
+        *(st.fixed_dictionaries({"kind": st.just(kind), **fields}, optional=around | more)
+          for kind, (fields, more) in families.items()),
         st.builds(lambda a, b: a | b, slash, size),
         st.fixed_dictionaries({"kind": st.just("constant"), "amplitude": st.lists(AMPLITUDES),
                                "phase": st.lists(NUMBERS)}, optional=common))
@@ -200,6 +210,32 @@ def test_lags_that_look_alike_share_the_score_and_bound_it(lag):
     assert abs(float(caught.value.remedy.split(", ")[1].split(")")[0]) - top) <= 1e-5      # six digits are printed
     case = build(parse(slash_tables(length, [np.pi], lag=lag, score=top - 0.01)), HERE)
     assert abs(measure(case)["slash_predicted"][lag] - (top - 0.01)) <= FLOAT
+
+
+# Random heads
+
+SIZES = {"sigma_q": 0.5, "sigma_k": 0.25}
+FAMILIES = {
+    "gaussian": (processes.Gaussian, SIZES | {"correlation": -0.5}),
+    "cone": (processes.Cone, {"cosine": 0.5, "width": 8, "sigma": 2.0, "weights_seed": 3}),
+    "ar1": (processes.Ar1, SIZES | {"rho_q": 0.5, "rho_k": -0.5}), "random-walk": (processes.RandomWalk, {"step": 0.1}),
+    "seasonal": (processes.Seasonal, SIZES | {"period": 16}),
+    "jumping": (processes.Jumping, {"rate": 0.5, "gain": 2.0, "sigma_k": 1.0, "reach": 3}),
+    "massive": (processes.Massive, SIZES | {"massive_q": 5.0, "massive_k": -3.0, "pair": 1})}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_random_head_has_the_fields_of_its_table(kind):
+    family, fields = FAMILIES[kind]
+    tables = slash_tables(lag=2, strength=3.0, **fields)
+    tables["head"] |= {"kind": kind, "noise": 0.5, "sink": {"margin": 1.0}}
+    walk = {"length": 16} if kind == "random-walk" else {}
+    bare = family(lag=2, strength=3.0, **fields, **walk)
+    assert build(parse(tables), HERE).head == ensembles.Sink(ensembles.Noise(bare, 0.5), 1.0, 1.0)
+
+
+def test_the_families_are_all_kinds_but_those_without_a_draw():
+    assert set(FAMILIES) == set(HEADS) - {"constant", "slash", "captured"}
 
 
 # What is put around what

@@ -21,10 +21,11 @@ BLOCK = 1 << 19   # longest sequence that is transformed in one piece
 
 def lag_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, length: int, *,
                start: int = 0) -> np.ndarray:
-    """Logits of a constant head at the lags start .. start + length - 1, float64[length].
+    """Logits of constant heads at the lags start .. start + length - 1, float64[..., length].
 
-    amplitude >= 0, phase (rad) and theta (rad/token): float64[B], |theta| < 2**64; length >= 1,
-    start >= 0, start + length <= 2**63. Raises RopesimError otherwise.
+    amplitude >= 0 and phase (rad): float64[..., B], one head for each leading index; theta
+    (rad/token): float64[B], |theta| < 2**64; length >= 1, start >= 0, start + length <= 2**63.
+    Raises RopesimError otherwise.
 
         logit(lag) = sum_b amplitude[b] cos(theta[b] lag + phase[b])              (A-lag)
 
@@ -43,9 +44,10 @@ def lag_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, leng
     giants = -(-length // baby)
     fraction = turns(theta)
     steps = np.uint64(start) + np.arange(giants, dtype=np.uint64) * np.uint64(baby)
-    giant = amplitude * np.exp(1j * phase) * rotations(fraction, steps)
+    giant = (amplitude * np.exp(1j * phase))[..., None, :] * rotations(fraction, steps)
     rest = rotations(fraction, np.arange(baby, dtype=np.uint64))
-    return (np.hstack([giant.real, -giant.imag]) @ np.hstack([rest.real, rest.imag]).T).ravel()[:length]
+    product = np.concatenate([giant.real, -giant.imag], axis=-1) @ np.hstack([rest.real, rest.imag]).T
+    return product.reshape(*amplitude.shape[:-1], -1)[..., :length]
 
 
 def sink_logits(logits: np.ndarray, margin: float) -> np.ndarray:
@@ -364,7 +366,8 @@ def mean_pair_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray
 def _constant(amplitude: np.ndarray, phase: np.ndarray,
               theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     theta = array("theta", theta, [None])
-    amplitude, phase = array("amplitude", amplitude, [theta.size]), array("phase", phase, [theta.size])
+    amplitude = array("amplitude", amplitude, [None] * (np.ndim(amplitude) - 1) + [theta.size])
+    phase = array("phase", phase, amplitude.shape)
     if (amplitude < 0).any():
         raise RopesimError("amplitude", amplitude.min(), "use amplitudes from 0 on and move the sign into the phase")
     if (np.abs(theta) >= 2.0 ** 64).any():

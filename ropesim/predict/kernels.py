@@ -72,52 +72,64 @@ def weighted_sums(x, ref, u):  # type: ignore[no-untyped-def]
 
 
 @jit
-def add_expected(mu, slab, share, table, low, per_unit, logs, step, sink, window, skip, slash, first, entropy, square):  # type: ignore
-    """Add one query's expected row sums over a grid of log t (M-rows); see `moments._node`.
+def add_expected(mu, slab, share, table, low, per_unit, logs, step, sink, window, skip,  # type: ignore
+                 slash, first, entropy, square):
+    """Add one query's expected row sums over a grid of log t (M-rows).
 
-    table[slab, x] = (log phi, psi / phi, ...) at x = low + index / per_unit; lag m mixes the slabs
-    slab[m] and slab[m] + 1. sink is empty where there is none. slash sums rows, the others are by row.
+    table[s, x] = (log phi, psi1 / phi, psi2 / phi, psi_log / phi) at x = low + index / per_unit; lag m
+    mixes the tables slab[m] and slab[m] + 1 in the proportion share[m]. sink is empty where there is
+    none. slash is summed over rows, the others are by row.
     """
     length, last = mu.size, table.shape[1] - 2
     lags = min(window, length) if window > 0 else length
     certain = sink.size > 0
-    ratio, weight = np.empty(lags), np.zeros(length + 1)
-    for x in logs:
+    ratio, weight, sums = np.empty(lags), np.zeros(length + 1), np.zeros((lags + 1, 3))
+    tail = step / (1 - math.exp(-step))                # below the grid the integrand falls as t: a geometric sum
+    for n in range(logs.size):
+        x, width = logs[n], step if n > 0 else tail
         total = sum2 = sum_log = 0.0
-        weight[:] = 0.0
         seen = 0
-        for row in range(length):
+        while seen < lags and total > -30.0:
+            at = min(max((x + mu[seen] - low) * per_unit, 0.0), last + 0.999)
+            i = int(at)
+            f, g, k = at - i, share[seen], slab[seen]
+            v0 = table[k, i, 0] + f * (table[k, i + 1, 0] - table[k, i, 0])
+            v1 = table[k, i, 1] + f * (table[k, i + 1, 1] - table[k, i, 1])
+            v2 = table[k, i, 2] + f * (table[k, i + 1, 2] - table[k, i, 2])
+            v3 = table[k, i, 3] + f * (table[k, i + 1, 3] - table[k, i, 3])
+            if g > 0.0:
+                k += 1
+                v0 += g * (table[k, i, 0] + f * (table[k, i + 1, 0] - table[k, i, 0]) - v0)
+                v1 += g * (table[k, i, 1] + f * (table[k, i + 1, 1] - table[k, i, 1]) - v1)
+                v2 += g * (table[k, i, 2] + f * (table[k, i + 1, 2] - table[k, i, 2]) - v2)
+                v3 += g * (table[k, i, 3] + f * (table[k, i + 1, 3] - table[k, i, 3]) - v3)
+            total += v0
+            sum2 += v2
+            sum_log += v3
+            ratio[seen] = v1
+            seen += 1
+            sums[seen, 0], sums[seen, 1], sums[seen, 2] = total, sum2, sum_log
+        reached = length if seen == lags and total > -30.0 else min(seen, length)
+        for row in range(reached):
             count = min(row if certain else row + 1, lags)
-            while seen < count:
-                at = min(max((x + mu[seen] - low) * per_unit, 0.0), last + 0.999)
-                n = int(at)
-                f, g = at - n, share[seen]
-                a, b = table[slab[seen], n], table[slab[seen], n + 1]
-                c, d = table[slab[seen] + 1, n], table[slab[seen] + 1, n + 1]
-                w0, w1, w2, w3 = (1 - g) * (1 - f), (1 - g) * f, g * (1 - f), g * f
-                total += w0 * a[0] + w1 * b[0] + w2 * c[0] + w3 * d[0]
-                ratio[seen] = w0 * a[1] + w1 * b[1] + w2 * c[1] + w3 * d[1]
-                sum2 += w0 * a[2] + w1 * b[2] + w2 * c[2] + w3 * d[2]
-                sum_log += w0 * a[3] + w1 * b[3] + w2 * c[3] + w3 * d[3]
-                seen += 1
-            if total < -45.0:
-                break
+            total = sums[count, 0]
             if certain and row < lags:
                 y = math.exp(min(x + sink[row], 50.0))
-                if total - y > -45.0:
-                    p = step * math.exp(total - y)
+                if total - y > -30.0:
+                    p = width * math.exp(total - y)
                     weight[row] = p
                     first[row] += p * y
-                    square[row] += p * (sum2 + y * y)
-                    entropy[row] -= p * (sum_log + y * (x + sink[row] + np.euler_gamma))
+                    square[row] += p * (sums[count, 1] + y * y)
+                    entropy[row] -= p * (sums[count, 2] + y * (x + sink[row] + np.euler_gamma))
             else:
-                p = step * math.exp(total)
+                p = width * math.exp(total)
                 weight[row] = p
-                square[row] += p * sum2
-                entropy[row] -= p * sum_log
+                square[row] += p * sums[count, 1]
+                entropy[row] -= p * sums[count, 2]
                 if not certain and row < lags:
                     first[row] += p * ratio[row]
-        for row in range(length - 1, -1, -1):
+        for row in range(reached - 1, -1, -1):
             weight[row] += weight[row + 1]
         for lag in range(seen):
             slash[lag] += ratio[lag] * weight[min(max(lag + skip, lag + 1 if certain else lag), length)]
+        weight[:reached] = 0.0

@@ -6,6 +6,7 @@ integral of products, exactly (M-laplace). All rows and lags share one pass per 
 Queries are averaged over deterministic nodes; the spread of groups of nodes is the stated error.
 """
 
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -17,11 +18,14 @@ from .attention import lag_logits
 from .kernels import add_expected
 from .laplace import PER_UNIT, table
 
-STEP = 0.65        # of the grid of log t: the trapezoid errs by about e^{-pi^2 / STEP}, 3e-7
-DEEP = 14.0        # how far below the largest sum the grid of log t begins, in nats
+STEP = 0.9         # of the grid of log t: the trapezoid errs by about e^{-pi^2 / STEP}, 2e-5
+LARGE = 0.2        # step per spread of the logits, where that is more: without a sink everything is smoother then
+DEEP = 12.0        # how far below the largest sum the grid of log t begins, in nats
 GROUPS = 8         # of query nodes, whose means' spread is the error
-WANTED = 0.002     # error at which no more nodes are added
-LEAST, MOST = 32, 512        # query nodes
+WANTED = 0.002     # error of a score at which no more nodes are added
+NEAR = 0.01        # the same for entropy and participation, relative
+LEAST, MOST = 32, 288        # query nodes, in thirds: 32, 96, 288
+WORK = 1 << 19     # most nodes times tokens
 
 
 class Expected(NamedTuple):
@@ -56,13 +60,14 @@ def expected(q: np.ndarray, k: np.ndarray, cov_q: np.ndarray, cov_k: np.ndarray,
 
         E[S_d] = int psi_d(t) prod_{m != d} phi_m(t) dt,  phi_m(t) = E e^{-t Y_m},  psi_m = -phi_m'   (M-laplace)
 
-    The error is twice the standard error of the means of 8 groups of nodes, plus what the scores of
-    all rows miss of their sum, which is 1 (M-error).
+    The error is the standard error of the means of 4 groups of nodes (more than the error of all of
+    them together, which fill the space of queries more evenly than a group), plus what the scores
+    of all rows miss of their sum, which is 1, plus 1e-4 of the value for the table (M-error).
 
     >>> one, none = np.array([1.0, 0.0]), np.zeros((2, 2))
     >>> flat = expected(0 * one, one, none, none, np.zeros((0, 2, 2)), np.ones(1), 4)
-    >>> flat.slash.round(5)
-    array([0.52083, 0.36111, 0.29167, 0.25   ])
+    >>> flat.slash.round(3)
+    array([0.521, 0.361, 0.292, 0.25 ])
     """
     theta = array("theta", theta, [None])
     size = 2 * theta.size
@@ -72,17 +77,26 @@ def expected(q: np.ndarray, k: np.ndarray, cov_q: np.ndarray, cov_k: np.ndarray,
     length = whole("length", length, least=1)
     skip, window = whole("skip", skip, least=0), whole("window", window, least=0, most=1 << 62)
     certain = np.zeros(0) if sink is None else array("sink", sink, [length])
-    root = _root(head, length)
+    root = _root(head, length, certain.size > 0)
     groups, done = np.zeros((GROUPS, 4, length)), 0
     while True:
-        for n in range(done, max(2 * done, LEAST) if root.any() else GROUPS):
-            if n < GROUPS or root.any():
-                groups[n % GROUPS] += _node(head, head.q + root @ _normal(n, size), length, certain, skip, window)
-        done = n + 1
-        result = _summary(groups * (GROUPS / done), certain.size > 0, skip, window, done)
-        worst = max(float(np.nanmax(result.slash_error, initial=0.0)), result.sink_error)
-        if worst <= WANTED or done >= MOST:
+        count = max(2 * done, LEAST) if root.any() else 1
+        queries = head.q + _normal(done, count, size) @ root.T
+        for n, sums in enumerate(_sums(head, queries, length, certain, skip, window)):
+            groups[(done + n) % GROUPS] += sums
+        done += count
+        if not root.any():                             # one query is all there is
+            return _summary(np.repeat(groups[:1], GROUPS, axis=0), certain.size > 0, skip, done)
+        result = _summary(groups * (GROUPS / done), certain.size > 0, skip, done)
+        if done >= max(min(MOST, WORK // length), LEAST) or _good(result):
             return result
+
+
+def _good(result: Expected) -> bool:
+    visible = np.nan_to_num(result.slash) > 0.05
+    rows = ((result.entropy_error, result.entropy), (result.participation_error, result.participation))
+    return (max(result.slash_error[visible].max(initial=0.0), result.sink_error) <= WANTED
+            and all(error <= NEAR * value + WANTED for error, value in rows))
 
 
 class Head(NamedTuple):
@@ -114,28 +128,38 @@ def _real(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x.real, x.imag], axis=-1)
 
 
-def _root(head: Head, length: int) -> np.ndarray:
+def _root(head: Head, length: int, sink: bool) -> np.ndarray:
     """A square root of cov_q whose first columns move the logits of the lags that matter most.
 
-    Deterministic nodes fill their first directions best.
+    Deterministic nodes fill their first directions best. A shift common to all lags is nothing,
+    unless there is a sink to shift against.
     """
     values, vectors = np.linalg.eigh(head.cov_q)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     if not root.any():
         return root
-    z = _pairs(head.q) * _pairs(head.k).conj() * head.scale
-    logits = lag_logits(np.abs(z), np.angle(z), head.theta, min(length, 4096))
+    mean, spread = _logits(head, head.q[None], min(length, 4096))
+    logits = mean[0] / (1 + spread[0])                     # noise of the keys lets lags compete from further below
     share = np.exp(logits - logits.max())
-    share = share / share.sum() + 0.1 / len(share)
     lags = np.argsort(-share)[:512]
     curve = _real(_pairs(head.k) * np.exp(-1j * np.outer(lags, head.theta))) @ root   # d logit / d node, by lag
-    curve = np.sqrt(share[lags])[:, None] * (curve - share[lags] @ curve / share[lags].sum())
-    return root @ np.linalg.svd(curve)[2].T
+    first = 1e3 * curve[:1] * sink                     # far above the others: a direction of its own
+    curve = np.sqrt(share[lags])[:, None] * (curve - curve[0])
+    return root @ np.linalg.svd(np.concatenate([first, curve]))[2].T
 
 
-def _normal(n: int, size: int) -> np.ndarray:
-    """Node n of a Kronecker sequence in `size` dimensions, mapped to the normal distribution."""
-    return ndtri((0.5 + (n + 1) * np.sqrt(_primes(size))) % 1.0)
+def _normal(done: int, count: int, size: int) -> np.ndarray:
+    """The next `count` nodes after `done`, in `size` dimensions of the normal distribution, float64[count, size].
+
+    Midpoints of an even grid in the first direction (three times as fine where nodes come in
+    addition: the earlier ones then stay midpoints), a Kronecker sequence in the others.
+    """
+    total = done + count
+    even = (np.arange(total) + 0.5) / total
+    steps = np.arange(done + 1, total + 1)[:, None]
+    unit = (0.5 + steps * np.sqrt(_primes(size))) % 1.0
+    unit[:, 0] = even if done == 0 else even[np.arange(total) % 3 != 1]
+    return ndtri(unit)
 
 
 @cache
@@ -147,51 +171,60 @@ def _primes(count: int) -> np.ndarray:
     return np.flatnonzero(sieve)[:count].astype(np.float64)
 
 
-def _node(head: Head, q: np.ndarray, length: int, certain: np.ndarray, skip: int, window: int) -> np.ndarray:
-    """Sums over lags (slash) and by row (score of key 0, entropy, participation) for one query, float64[4, T]."""
-    mean, spread = _logits(head, q, length)
-    low, high = float(spread.min()), float(spread.max())
-    at = table(np.linspace(low, high, 2 + int((high - low) / (0.04 * high + 0.01))))
-    place = (spread - low) / max(high - low, 1e-300) * (len(at.spreads) - 1)
-    slab = np.minimum(place.astype(np.int64), len(at.spreads) - 2)
-    top = min(float(np.logaddexp.reduce(mean + spread ** 2 / 2)), float(np.max(mean + 8 * spread)) + 2)
-    begin = -max(top, *certain[:window or None]) - DEEP if certain.size else -top - DEEP
-    step = max(STEP, 0.1 * low)
-    logs = np.arange(begin, max(8 * float(spread[0]) - float(mean[0]) + 4, begin + 1), step)
-    out = np.zeros((4, length))
-    add_expected(mean, slab, place - slab, at.values, at.low, PER_UNIT, logs, step, certain, window, skip, *out)
-    return out
+def _sums(head: Head, queries: np.ndarray, length: int, certain: np.ndarray, skip: int,
+          window: int) -> Iterator[np.ndarray]:
+    """For each query the sums over lags (slash) and by row (key 0, entropy, participation), float64[4, T].
+
+    All share one table of spreads at steps of 4 %; the grid of log t spans every row's sum (M-rows).
+    """
+    means, spreads = _logits(head, queries, length)
+    low, high = float(spreads.min()), float(spreads.max())
+    at = table(np.linspace(low, high, 1 + int(np.ceil((high - low) / (0.04 * high + 0.01)))))
+    for mean, spread in zip(means, spreads):
+        place = (spread - low) / max(high - low, 1e-300) * (len(at.spreads) - 1)
+        slab = np.minimum(place.astype(np.int64), max(len(at.spreads) - 2, 0))
+        top = min(float(np.logaddexp.reduce(mean + spread ** 2 / 2)), float(np.max(mean + 6 * spread)) + 2)
+        begin = -max(top, *certain[:window or None]) - DEEP if certain.size else -top - DEEP
+        step = STEP if certain.size else max(STEP, LARGE * float(spread.min()))
+        logs = np.arange(begin, max(6 * float(spread[0]) - float(mean[0]) + 4, begin + 1), step)
+        out = np.zeros((4, length))
+        add_expected(mean, slab, place - slab, at.values, at.low, PER_UNIT, logs, step, certain, window, skip, *out)
+        yield out
 
 
-def _logits(head: Head, q: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the logit at each lag, given the query, float64[T] each.
+def _logits(head: Head, queries: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the logit at each lag, for each query, float64[N, T] each.
 
         mu_m = a u_m . E[k | q],  s_m^2 = a^2 u_m' Cov[k | q] u_m,  u_m = R_m q                 (M-logits)
     """
-    z = head.scale * _pairs(q)
+    z = head.scale * _pairs(queries)
     product = z * _pairs(head.k).conj()
     mean = lag_logits(np.abs(product), np.angle(product), head.theta, length)
     first = head.cov_k[0, 0]
-    if np.array_equal(head.cov_k, first * np.eye(len(q))):
-        variance = np.full(length, first * float(np.abs(z) @ np.abs(z)))
+    if np.array_equal(head.cov_k, first * np.eye(len(head.k))):
+        variance = np.repeat(first * np.sum(np.abs(z) ** 2, axis=1)[:, None], length, axis=1)
     else:
-        variance = np.empty(length)
+        variance = np.empty((len(z), length))
         for start in range(0, length, 4096):
-            u = _real(z * np.exp(1j * np.outer(np.arange(start, min(start + 4096, length)), head.theta)))
-            variance[start:start + 4096] = np.einsum("mi,mi->m", u @ head.cov_k, u)
+            turn = np.exp(1j * np.outer(np.arange(start, min(start + 4096, length)), head.theta))
+            for n, one in enumerate(z):
+                u = _real(one * turn)
+                variance[n, start:start + 4096] = np.einsum("mi,mi->m", u @ head.cov_k, u)
     if len(head.cross):
         gain = head.cross @ np.linalg.pinv(head.cov_q, rcond=1e-10, hermitian=True)
-        u = _real(z * np.exp(1j * np.outer(np.arange(len(gain)), head.theta)))
-        mean[:len(gain)] += np.einsum("mi,mij,j->m", u, gain, q - head.q)
-        variance[:len(gain)] -= np.einsum("mi,mij,mkj,mk->m", u, gain, head.cross, u)
+        u = _real(z[:, None] * np.exp(1j * np.outer(np.arange(len(gain)), head.theta)))
+        u_gain = np.einsum("nmi,mij->nmj", u, gain)
+        mean[:, :len(gain)] += np.einsum("nmj,nj->nm", u_gain, queries - head.q)
+        variance[:, :len(gain)] -= np.einsum("nmj,nmj->nm", u_gain, np.einsum("nmi,mij->nmj", u, head.cross))
     return mean, np.sqrt(np.maximum(variance, 0.0))
 
 
-def _summary(groups: np.ndarray, certain: bool, skip: int, window: int, nodes: int) -> Expected:
+def _summary(groups: np.ndarray, certain: bool, skip: int, nodes: int) -> Expected:
     length = groups.shape[2]
+    groups = (groups[:GROUPS // 2] + groups[:GROUPS // 2 - 1:-1]) / 2     # first and last: even about the middle
     slash, first, entropy, square = groups.transpose(1, 0, 2)
+    first[:, 0], entropy[:, 0], square[:, 0] = 1.0, 0.0, 1.0           # row 0 has one key
     if certain:
-        first[:, 0], entropy[:, 0], square[:, 0] = 1.0, 0.0, 1.0
         whole_sum = slash.sum(axis=1) + first.sum(axis=1)
         if skip == 0:
             slash = slash + first
@@ -201,7 +234,9 @@ def _summary(groups: np.ndarray, certain: bool, skip: int, window: int, nodes: i
     left = np.arange(length, 0, -1) - skip
     slash = np.divide(slash, left, out=np.full(slash.shape, np.nan), where=left > 0)
     half = length // 2
-    parts = [(x.mean(axis=0), 2 * x.std(axis=0, ddof=1) / GROUPS ** 0.5 + (missing + 1e-6) * np.abs(x.mean(axis=0)))
-             for x in (slash, first.mean(axis=1), entropy[:, half:].mean(axis=1), square[:, half:].mean(axis=1))]
-    values, errors = zip(*parts)
-    return Expected(values[0], *map(float, values[1:]), errors[0], *map(float, errors[1:]), nodes)
+    rows = (slash, first.mean(axis=1), entropy[:, half:].mean(axis=1), square[:, half:].mean(axis=1))
+    value = [x.mean(axis=0) for x in rows]
+    error = [x.std(axis=0, ddof=1) / len(x) ** 0.5 + (missing + 1e-4) * np.abs(v) for x, v in zip(rows, value)]
+    error[2] = error[2] + 3e-4                         # p log p of a score near 1 is a difference
+    return Expected(value[0], float(value[1]), float(value[2]), float(value[3]),
+                    error[0], float(error[1]), float(error[2]), float(error[3]), nodes)

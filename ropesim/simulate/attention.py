@@ -35,10 +35,33 @@ def rotation(length: int, theta: np.ndarray) -> np.ndarray:
     """
     theta = array("theta", theta, [None])
     whole("length", length, least=1)
-    upper = theta.astype(np.float32).astype(np.float64)
-    giant, baby = (np.exp(1j * n * upper) * np.exp(1j * n * (theta - upper))
-                   for n in (np.arange(0, length, BABY)[:, None], np.arange(min(BABY, length))[:, None]))
+    giant, baby = (_turned(n, theta) for n in (np.arange(0, length, BABY)[:, None],
+                                               np.arange(min(BABY, length))[:, None]))
     return (giant[:, None] * baby).reshape(-1, theta.size)[:length]
+
+
+def _turned(n: int | np.ndarray, theta: np.ndarray) -> np.ndarray:
+    upper = theta.astype(np.float32).astype(np.float64)
+    return np.exp(1j * n * upper) * np.exp(1j * n * (theta - upper))
+
+
+def pair_logits(q: np.ndarray, k: np.ndarray, theta: np.ndarray, lag: int) -> np.ndarray:
+    """What each frequency pair adds to the logits of n queries and the keys `lag` before them, float64[n, B].
+
+    q, k: complex128[n, B], before RoPE, row by row the query and its key: `q[lag:]` and `k[:T - lag]` of a text; theta:
+    float64[B], rad/token; lag from 0 to 2**29 - 1. Raises RopesimError otherwise.
+
+        InP_b = Re q_b conj(k_b) e^{1j lag theta_b}                               (S-pair)
+
+    Source: Cheng et al. 2026 (2601.08297), section 4.
+
+    >>> pair_logits([[2.0, 1j]], [[1.0, 1.0]], [np.pi, 0.0], 1)
+    array([[-2.,  0.]])
+    """
+    theta = array("theta", theta, [None])
+    q = array("q", q, [None, theta.size], np.complex128)
+    k = array("k", k, [q.shape[0], theta.size], np.complex128)
+    return (q * k.conj() * _turned(whole("lag", lag, least=0, most=2 ** 29 - 1), theta)).real
 
 
 def scores(q: np.ndarray, k: np.ndarray, theta: np.ndarray, *, scale: float = 1.0, window: int = 0) -> np.ndarray:
