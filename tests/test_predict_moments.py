@@ -6,7 +6,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tolerances import SIGMAS
 
@@ -148,6 +148,7 @@ def test_the_table_of_a_noisy_slash_head(noise, want):
 
 @given(st.floats(0, 3), st.floats(0, 4), st.integers(0, 9), st.integers(1, 16), st.none() | st.floats(-3, 6),
        st.integers(0, 9), st.integers(0, 3))
+@example(0.0, 2.0, 0, 2, None, 1, 0)      # at step 0.9 the grid gave a participation of 1.0015
 def test_values_are_scores_and_errors_are_finite_and_not_negative(noise, strength, lag, length, sink, window, skip):
     head = ensembles.Noise(ensembles.Slash(lag, strength), noise)
     certain = None if sink is None else np.full(length, sink)

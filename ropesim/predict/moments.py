@@ -18,7 +18,7 @@ from .attention import lag_logits
 from .kernels import add_expected
 from .laplace import PER_UNIT, table
 
-STEP = 0.9         # of the grid of log t: the trapezoid errs by about e^{-pi^2 / STEP}, 2e-5
+STEP = 0.75        # of the grid of log t: the trapezoid errs by about e^{-pi^2 / STEP}, 2e-6, of squares 8 times that
 LARGE = 0.2        # step per spread of the logits, where that is more: without a sink everything is smoother then
 DEEP = 12.0        # how far below the largest sum the grid of log t begins, in nats
 GROUPS = 8         # of query nodes, whose means' spread is the error
@@ -62,7 +62,7 @@ def expected(q: np.ndarray, k: np.ndarray, cov_q: np.ndarray, cov_k: np.ndarray,
 
     The error is the standard error of the means of 4 groups of nodes (more than the error of all of
     them together, which fill the space of queries more evenly than a group), plus what the scores
-    of all rows miss of their sum, which is 1, plus 1e-4 of the value for the table (M-error).
+    of all rows miss of their sum, which is 1, plus 3e-4 of the value for the table (M-error).
 
     >>> one, none = np.array([1.0, 0.0]), np.zeros((2, 2))
     >>> flat = expected(0 * one, one, none, none, np.zeros((0, 2, 2)), np.ones(1), 4)
@@ -236,7 +236,7 @@ def _summary(groups: np.ndarray, certain: bool, skip: int, nodes: int) -> Expect
     half = length // 2
     rows = (slash, first.mean(axis=1), entropy[:, half:].mean(axis=1), square[:, half:].mean(axis=1))
     value = [x.mean(axis=0) for x in rows]
-    error = [x.std(axis=0, ddof=1) / len(x) ** 0.5 + (missing + 1e-4) * np.abs(v) for x, v in zip(rows, value)]
+    error = [x.std(axis=0, ddof=1) / len(x) ** 0.5 + (missing + 3e-4) * np.abs(v) for x, v in zip(rows, value)]
     error[2] = error[2] + 3e-4                         # p log p of a score near 1 is a difference
     return Expected(value[0], float(value[1]), float(value[2]), float(value[3]),
                     error[0], float(error[1]), float(error[2]), float(error[3]), nodes)
