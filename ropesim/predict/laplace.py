@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft
 from scipy.special import ndtr
 
-PER_UNIT = 32      # table points per unit of x; linear interpolation then errs by 1e-4 of the value
+PER_UNIT = 64      # table points per unit of x; linear interpolation then errs by up to 1e-4 of the value
 FLOOR = 1e-13      # of phi, below which rounding of the FFT would show
 
 
