@@ -9,6 +9,7 @@ from scipy import fft
 from ropesim import bands
 from ropesim.predict import attention
 
+from . import dense
 from .timing import Line, at_least, at_most, seconds
 
 LAGS = 1 << 20
@@ -76,9 +77,9 @@ def profile() -> list[Line]:
 
     ours, unit = seconds(lambda: attention.profile(logits), transforms, rounds=3)
     short = head(4096)
-    for seen, want in zip(attention.profile(short), dense(short)):
+    for seen, want in zip(attention.profile(short), by_matrix(short)):
         assert np.abs(seen - want).max() < 1e-12
-    fast, slow = seconds(lambda: [attention.profile(short) for _ in range(50)], lambda: dense(short), rounds=3)
+    fast, slow = seconds(lambda: [attention.profile(short) for _ in range(50)], lambda: by_matrix(short), rounds=3)
     return [at_most("predict profile, T = 2^20: ours / three real FFTs of 2T", ours / unit, 4),
             at_least("predict profile, T = 4096: dense NumPy / ours", 50 * slow / fast, 1000),
             at_most("predict profile: exponent of the time in T, 2^16 to 2^24", exponent(), 1.2, ""),
@@ -100,17 +101,9 @@ def exponent() -> float:
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
-def dense(logits: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The same Profile from the T x T score matrix, as one would write it."""
-    length = len(logits)
-    lag = np.arange(length)[:, None] - np.arange(length)
-    scores = np.where(lag >= 0, logits[np.abs(lag)], -np.inf)
-    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    scores /= scores.sum(axis=1, keepdims=True)
-    slash = np.array([np.diagonal(scores, -d).mean() for d in range(length)])
-    received = scores.sum(axis=0) / np.arange(length, 0, -1)
-    logs = np.log(scores, out=np.zeros_like(scores), where=scores > 0)
-    return slash, received, -(scores * logs).sum(axis=1), (scores ** 2).sum(axis=1)
+def by_matrix(logits: np.ndarray) -> tuple[np.ndarray, ...]:
+    lag = np.arange(len(logits))[:, None] - np.arange(len(logits))
+    return dense.profile(np.where(lag >= 0, logits[np.abs(lag)], -np.inf))
 
 
 def worst_profile(spread: float) -> float:
@@ -120,4 +113,4 @@ def worst_profile(spread: float) -> float:
     shapes = (rng.uniform(0, spread, length), np.linspace(0, spread, length), np.linspace(spread, 0, length), spikes,
               spread * np.cos(np.arange(length) / 100))
     return max(float(np.abs(seen - want).max()) for logits in shapes
-               for seen, want in zip(attention.profile(logits), dense(logits)))
+               for seen, want in zip(attention.profile(logits), by_matrix(logits)))

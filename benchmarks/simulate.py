@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from ropesim import bands
 from ropesim.simulate import attention
 
+from . import dense
 from .timing import Line, at_least, at_most, seconds
 
 TOKENS, PAIRS, ROWS = 8192, 64, 128
@@ -19,7 +20,7 @@ def lines() -> list[Line]:
     q, k = np.random.default_rng(0).standard_normal((2, TOKENS, 2 * PAIRS)).view(np.complex128) / 8 ** 0.5
     turn = np.exp(1j * np.outer(np.arange(TOKENS), theta))
     real_q, real_k = (np.hstack([x.real, x.imag]) for x in (q * turn, k * turn))
-    for seen, want in zip(attention.profile(q, k, theta), dense(q, k, theta)):
+    for seen, want in zip(attention.profile(q, k, theta), by_matrix(q, k, theta)):
         assert np.abs(seen - want).max() < 1e-12
     out = []
     for threads in (1, 2):
@@ -28,7 +29,7 @@ def lines() -> list[Line]:
         out.append(at_most(f"simulate profile, T = 8192, 64 pairs, {threads} thread(s): ours / (causal products + exp)",
                            ours / unit, 1.5))
     with threadpool_limits(1):
-        ours, slow = seconds(lambda: attention.profile(q, k, theta), lambda: dense(q, k, theta), rounds=1)
+        ours, slow = seconds(lambda: attention.profile(q, k, theta), lambda: by_matrix(q, k, theta), rounds=1)
     return [*out, at_least("simulate profile, T = 8192: dense NumPy / ours", slow / ours, 5),
             at_most("simulate profile, T = 65536, 32 pairs: memory above the inputs", memory(), 400, "MB")]
 
@@ -43,18 +44,11 @@ def causal_half(q: np.ndarray, k: np.ndarray) -> None:
         np.exp(tile, out=tile)
 
 
-def dense(q: np.ndarray, k: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The same Profile from the T x T score matrix, as one would write it."""
-    length = len(q)
-    turn = np.exp(1j * np.outer(np.arange(length), theta))
-    scores = ((q * turn) @ (k * turn).conj().T).real
-    scores[np.triu_indices(length, 1)] = -np.inf
-    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    scores /= scores.sum(axis=1, keepdims=True)
-    slash = np.array([np.diagonal(scores, -d).mean() for d in range(length)])
-    received = scores.sum(axis=0) / np.arange(length, 0, -1)
-    logs = np.log(scores, out=np.zeros_like(scores), where=scores > 0)
-    return slash, received, -(scores * logs).sum(axis=1), (scores ** 2).sum(axis=1)
+def by_matrix(q: np.ndarray, k: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, ...]:
+    turn = np.exp(1j * np.outer(np.arange(len(q)), theta))
+    logits = ((q * turn) @ (k * turn).conj().T).real
+    logits[np.triu_indices(len(q), 1)] = -np.inf
+    return dense.profile(logits)
 
 
 MEMORY = """

@@ -107,3 +107,42 @@ def suffix_sums(v, ref):
 
 def weighted_sums(logits, ref, u):
     return [math.fsum(math.exp(logits[n] - ref[i]) * u[n] for n in range(i + 1)) for i in range(len(logits))]
+
+
+def expected_sums(mu, slab, share, table, low, per_unit, logs, step, sink, window, skip):
+    """Sums of one query's expected scores over a grid of log t, row by row and lag by lag.
+
+    Returns (slash summed over rows, key 0's score, entropy, participation) as lists. The table is
+    read by interpolating linearly in x and between two slabs; below the grid the integrand falls as t.
+    """
+    length = len(mu)
+    gamma = 0.5772156649015329
+
+    def read(lag, x):
+        at = min(max((x + mu[lag] - low) * per_unit, 0.0), len(table[0]) - 2 + 0.999)
+        i, k = int(at), slab[lag]
+        f, g = at - i, share[lag]
+
+        def line(k, column):
+            return (1 - f) * table[k][i][column] + f * table[k][i + 1][column]
+        return [(1 - g) * line(k, c) + (g * line(k + 1, c) if g else 0.0) for c in range(4)]
+
+    slash, first, entropy, square = ([0.0] * length for _ in range(4))
+    for n, x in enumerate(logs):
+        width = step / (1 - math.exp(-step)) if n == 0 else step
+        for row in range(length):
+            lags = [lag for lag in range(row + 1) if (window == 0 or lag < window) and not (len(sink) and lag == row)]
+            seen = [read(lag, x) for lag in lags]
+            certain = len(sink) > 0 and (window == 0 or row < window)
+            y = math.exp(x + sink[row]) if certain else 0.0
+            weight = width * math.exp(sum(one[0] for one in seen) - y)
+            for lag, one in zip(lags, seen):
+                if row - lag >= skip:
+                    slash[lag] += weight * one[1]
+                if row == lag:
+                    first[row] += weight * one[1]
+            first[row] += weight * y
+            square[row] += weight * (sum(one[2] for one in seen) + y * y)
+            own = y * (x + sink[row] + gamma) if certain else 0.0
+            entropy[row] -= weight * (sum(one[3] for one in seen) + own)
+    return slash, first, entropy, square

@@ -72,3 +72,27 @@ def test_a_rise_of_the_reference_rescales_what_came_before(rise):
     np.testing.assert_allclose(kernels.prefix_sums(np.zeros(2), ref),
                                [[1, 1 + math.exp(-rise)], [1, 1 + math.exp(-2 * rise)], [0, -rise * math.exp(-rise)]],
                                rtol=EXACT)
+
+
+@given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 4), st.booleans(), seeds)
+def test_expected_sums_are_their_naive_twin(length, window, skip, certain, seed):
+    rng = np.random.default_rng(seed)
+    low, per_unit, logs, step = -4.0, 2.0, np.arange(-3.0, 3.0, 0.75), 0.75
+    table = rng.uniform(0, 1, (3, 16, 4))
+    table[:, :, 0] *= -1                               # log phi: no row falls to where the kernel gives up
+    mu, share = rng.uniform(-2, 2, length), rng.choice([0.0, 0.3], length)
+    slab = rng.integers(0, 2, length)
+    sink = rng.uniform(-2, 1, length) if certain else np.zeros(0)
+    fast = np.zeros((4, length))
+    kernels.add_expected(mu, slab, share, table, low, per_unit, logs, step, sink, window, skip, *fast)
+    slow = naive.expected_sums(mu, slab, share, table, low, per_unit, logs, step, sink, window, skip)
+    np.testing.assert_allclose(fast, slow, rtol=1e-11, atol=1e-12)
+
+
+def test_a_row_that_is_sure_to_be_large_ends_the_sums():
+    table = np.zeros((1, 4, 4))
+    table[:, :, 0], table[:, :, 1] = -31.0, 1.0        # one key is enough to give up
+    sums = np.zeros((4, 3))
+    kernels.add_expected(np.zeros(3), np.zeros(3, int), np.zeros(3), table, -1.0, 1.0, np.zeros(1), 1.0, np.zeros(0),
+                         0, 0, *sums)
+    assert not sums[0, 1:].any()
