@@ -22,7 +22,7 @@ STEP = 0.75        # of the grid of log t: the trapezoid errs by about e^{-pi^2 
 LARGE = 0.2        # step per spread of the logits, where that is more: without a sink everything is smoother then
 DEEP = 12.0        # how far below the largest sum the grid of log t begins, in nats
 GROUPS = 8         # of query nodes, whose means' spread is the error
-WANTED = 0.002     # error of a score at which no more nodes are added
+WANTED = 0.003     # error of a score at which no more nodes are added
 NEAR = 0.01        # the same for entropy and participation, relative
 LEAST, MOST = 32, 288        # query nodes, in thirds: 32, 96, 288
 WORK = 1 << 19     # most nodes times tokens
@@ -88,7 +88,7 @@ def expected(q: np.ndarray, k: np.ndarray, cov_q: np.ndarray, cov_k: np.ndarray,
         if not root.any():                             # one query is all there is
             return _summary(np.repeat(groups[:1], GROUPS, axis=0), certain.size > 0, skip, done)
         result = _summary(groups * (GROUPS / done), certain.size > 0, skip, done)
-        if done >= max(min(MOST, WORK // length), LEAST) or _good(result):
+        if 3 * done > min(MOST, WORK // length) or _good(result):
             return result
 
 
