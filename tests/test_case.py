@@ -15,8 +15,6 @@ from ropesim.point import measure
 from ropesim.spec import HEADS, Run, SlashHead, Spec, parse
 
 HERE = Path(".")
-NUMBERS = st.floats(-5, 5)
-AMPLITUDES = st.floats(0, 5)
 
 
 def slash_tables(length=16, theta=(1.0, 0.1), run=(), **head):

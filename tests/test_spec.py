@@ -16,11 +16,6 @@ NUMBERS = st.floats(-5, 5)
 AMPLITUDES = st.floats(0, 5)
 
 
-def slash_tables(length=16, theta=(1.0, 0.1), run=(), **head):
-    return {"rope": {"kind": "custom", "theta": list(theta)}, "head": {"kind": "slash", **head},
-            "run": {"length": length, **dict(run)}}
-
-
 # Round trips
 
 def ropes():

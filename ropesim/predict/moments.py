@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
+from ..ensembles import real
 from ..errors import RopesimError, array, number, whole
 from .attention import lag_logits
 from .kernels import add_expected
@@ -124,10 +125,6 @@ def _pairs(x: np.ndarray) -> np.ndarray:
     return x[..., :half] + 1j * x[..., half:]
 
 
-def _real(x: np.ndarray) -> np.ndarray:
-    return np.concatenate([x.real, x.imag], axis=-1)
-
-
 def _root(head: Head, length: int, sink: bool) -> np.ndarray:
     """A square root of cov_q whose first columns move the logits of the lags that matter most.
 
@@ -142,7 +139,7 @@ def _root(head: Head, length: int, sink: bool) -> np.ndarray:
     logits = mean[0] / (1 + spread[0])                     # noise of the keys lets lags compete from further below
     share = np.exp(logits - logits.max())
     lags = np.argsort(-share)[:512]
-    curve = _real(_pairs(head.k) * np.exp(-1j * np.outer(lags, head.theta))) @ root   # d logit / d node, by lag
+    curve = real(_pairs(head.k) * np.exp(-1j * np.outer(lags, head.theta))) @ root   # d logit / d node, by lag
     first = 1e3 * curve[:1] * sink                     # far above the others: a direction of its own
     curve = np.sqrt(share[lags])[:, None] * (curve - curve[0])
     return root @ np.linalg.svd(np.concatenate([first, curve]))[2].T
@@ -208,11 +205,11 @@ def _logits(head: Head, queries: np.ndarray, length: int) -> tuple[np.ndarray, n
         for start in range(0, length, 4096):
             turn = np.exp(1j * np.outer(np.arange(start, min(start + 4096, length)), head.theta))
             for n, one in enumerate(z):
-                u = _real(one * turn)
+                u = real(one * turn)
                 variance[n, start:start + 4096] = np.einsum("mi,mi->m", u @ head.cov_k, u)
     if len(head.cross):
         gain = head.cross @ np.linalg.pinv(head.cov_q, rcond=1e-10, hermitian=True)
-        u = _real(z[:, None] * np.exp(1j * np.outer(np.arange(len(gain)), head.theta)))
+        u = real(z[:, None] * np.exp(1j * np.outer(np.arange(len(gain)), head.theta)))
         u_gain = np.einsum("nmi,mij->nmj", u, gain)
         mean[:, :len(gain)] += np.einsum("nmj,nj->nm", u_gain, queries - head.q)
         variance[:, :len(gain)] -= np.einsum("nmj,nmj->nm", u_gain, np.einsum("nmi,mij->nmj", u, head.cross))
