@@ -14,10 +14,10 @@ TOKENS, SAMPLES = 16384, 16
 def lines() -> list[Line]:
     theta = bands.preset("llama-3-8b").theta
     head = ensembles.Noise(ensembles.Slash(7, 2.0), 0.1)
-    m = head.moments(TOKENS, theta)
+    parts = head.parts(TOKENS, theta)
 
     def predicted() -> moments.Expected:
-        return moments.expected(m.q, m.k, m.cov_q, m.cov_k, m.cross, theta, TOKENS)
+        return moments.expected(parts, theta, TOKENS)
 
     def sample() -> np.ndarray:
         q, k, _ = head.sample(TOKENS, np.random.default_rng(0), theta)

@@ -9,8 +9,8 @@ HEAD = """# Gallery
 
 Every shipped example, predicted and simulated. In each picture the prediction with its error (red) lies on the
 simulation with its band of five standard errors (blue). Where the table says *no verdict*, the prediction states no
-error: the keys of such a head depend on each other given the query, or it is a recorded one. `ropesim run NAME --out
-FOLDER` gives the same table and picture.
+error: that head is a recorded one, of which the prediction knows the means alone. `ropesim run NAME --out FOLDER` gives
+the same table and picture.
 """
 
 

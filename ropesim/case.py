@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from . import bands, captures, ensembles, processes
+from . import bands, captures, ensembles, gaussians, processes
 from .bands import Bands
 from .errors import RopesimError, shown
 from .predict import attention
@@ -17,8 +17,8 @@ from .spec import (LARGEST, SMALLEST, CapturedHead, ConstantHead, RandomHead, Ro
                    shipped)
 
 PROCESSES: dict[str, Any] = {
-    "cone": processes.Cone, "gaussian": processes.Gaussian, "ar1": processes.Ar1, "random-walk": processes.RandomWalk,
-    "seasonal": processes.Seasonal, "jumping": processes.Jumping, "massive": processes.Massive}
+    "cone": gaussians.Cone, "gaussian": gaussians.Gaussian, "ar1": processes.Ar1, "random-walk": processes.RandomWalk,
+    "seasonal": processes.Seasonal, "jumping": processes.Jumping, "massive": gaussians.Massive}
 
 
 class Case(NamedTuple):

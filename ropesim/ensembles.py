@@ -5,6 +5,7 @@ An ensemble offers `sample(length, rng, theta) -> (q, k, theta)`, complex128[T, 
 one. A sink appends a pair with theta = 0, which is why theta comes back.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -28,8 +29,7 @@ class Moments(NamedTuple):
     """First and second moments of queries and keys as real vectors, see `real`: the pairs' real parts, then imaginary.
 
     q, k: float64[2B]; cov_q, cov_k: float64[2B, 2B]; cross: float64[N, 2B, 2B], Cov(k_{i-n}, q_i) at
-    the lags n < N, zero beyond. independent: whether the keys of a row are independent, each of the
-    others, given its query. Non-stationary heads are averaged over the rows of a context.
+    the lags n < N, zero beyond. Non-stationary heads are averaged over the rows of a context.
     """
 
     q: np.ndarray
@@ -37,7 +37,33 @@ class Moments(NamedTuple):
     cov_q: np.ndarray
     cov_k: np.ndarray
     cross: np.ndarray
-    independent: bool
+
+
+class Slow(NamedTuple):
+    """What the keys of a row share besides their mean, and how queries drift.
+
+    path maps normal deviates float64[size, 2B] to the shared part of the keys, float64[T, 2B] by
+    position, in units of root_k, float64[2B]; Cov q_i gains drift[i] cov_q, drift: float64[T].
+    """
+
+    size: int
+    path: Callable[[np.ndarray], np.ndarray]
+    root_k: np.ndarray
+    drift: np.ndarray
+    cov_q: np.ndarray
+
+
+class Part(NamedTuple):
+    """A kind of row that a head has: given its query, and `slow` if there is one, its keys are independent.
+
+    share: float64[T], the probability that row i is of this kind; moments: of these rows, without
+    what `slow` adds; nearest: the lag at which moments.cross begins. A head is a list of such.
+    """
+
+    share: np.ndarray
+    moments: Moments
+    nearest: int = 0
+    slow: Slow | None = None
 
 
 class Ensemble(Protocol):
@@ -55,6 +81,9 @@ class Ensemble(Protocol):
 
     def moments(self, length: int, theta: np.ndarray) -> Moments:
         """Means and covariances of queries and keys over a context of `length` tokens, without the sink."""
+
+    def parts(self, length: int, theta: np.ndarray) -> list[Part]:
+        """The kinds of rows in a context of `length` tokens, without the sink."""
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         """Mean square of a real component of q and of k, over pairs and tokens."""
@@ -75,7 +104,10 @@ class _Fixed:
     def moments(self, length: int, theta: np.ndarray) -> Moments:
         q, k = self.mean(theta)[:2]
         none = np.zeros((2 * q.size, 2 * q.size))
-        return Moments(real(q), real(k), none, none, np.zeros((0, *none.shape)), True)
+        return Moments(real(q), real(k), none, none, np.zeros((0, *none.shape)))
+
+    def parts(self, length: int, theta: np.ndarray) -> list[Part]:
+        return [Part(np.ones(length), self.moments(length, theta))]
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         q, k = self.mean(theta)[:2]
@@ -178,7 +210,10 @@ class Captured:
         q, k = real(self.q[rest]), real(self.k[rest])
         dq, dk = q - q.mean(axis=0), k - k.mean(axis=0)
         cross = [dk[:len(dk) - n].T @ dq[n:] / (len(dk) - n) for n in range(min(8, len(dk)))]
-        return Moments(q.mean(axis=0), k.mean(axis=0), dq.T @ dq / len(dq), dk.T @ dk / len(dk), np.array(cross), False)
+        return Moments(q.mean(axis=0), k.mean(axis=0), dq.T @ dq / len(dq), dk.T @ dk / len(dk), np.array(cross))
+
+    def parts(self, length: int, theta: np.ndarray) -> list[Part]:
+        return [Part(np.ones(length), self.moments(length, theta))]
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         return _power(self.q), _power(self.k)
@@ -218,9 +253,14 @@ class Noise:
         return self.head.mean(theta)
 
     def moments(self, length: int, theta: np.ndarray) -> Moments:
-        moments, (q, k) = self.head.moments(length, theta), self.head.power(theta)
-        one = self.noise ** 2 * np.eye(2 * theta.size)
-        return moments._replace(cov_q=moments.cov_q + q * one, cov_k=moments.cov_k + k * one)
+        return self._added(self.head.moments(length, theta), theta)
+
+    def parts(self, length: int, theta: np.ndarray) -> list[Part]:
+        return [part._replace(moments=self._added(part.moments, theta)) for part in self.head.parts(length, theta)]
+
+    def _added(self, m: Moments, theta: np.ndarray) -> Moments:
+        (q, k), one = self.head.power(theta), self.noise ** 2 * np.eye(2 * theta.size)
+        return m._replace(cov_q=m.cov_q + q * one, cov_k=m.cov_k + k * one)
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         q, k = self.head.power(theta)
@@ -268,7 +308,20 @@ class Factor:
         return mean._replace(q=mean.q * gain, k=mean.k * gain, first_key=first)
 
     def moments(self, length: int, theta: np.ndarray) -> Moments:
-        m, gain = self.head.moments(length, theta), np.tile(self._gain(theta.size), 2)
+        return self._scaled(self.head.moments(length, theta))
+
+    def parts(self, length: int, theta: np.ndarray) -> list[Part]:
+        gain = np.tile(self._gain(theta.size), 2)
+        parts = []
+        for part in self.head.parts(length, theta):
+            slow = part.slow
+            if slow is not None:
+                slow = slow._replace(root_k=slow.root_k * gain, cov_q=slow.cov_q * np.outer(gain, gain))
+            parts.append(part._replace(moments=self._scaled(part.moments), slow=slow))
+        return parts
+
+    def _scaled(self, m: Moments) -> Moments:
+        gain = np.tile(self._gain(m.q.size // 2), 2)
         both = np.outer(gain, gain)
         return m._replace(q=m.q * gain, k=m.k * gain, cov_q=m.cov_q * both, cov_k=m.cov_k * both, cross=m.cross * both)
 
@@ -326,6 +379,9 @@ class Sink:
 
     def moments(self, length: int, theta: np.ndarray) -> Moments:
         return self.head.moments(length, theta)
+
+    def parts(self, length: int, theta: np.ndarray) -> list[Part]:
+        return self.head.parts(length, theta)
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         raise RopesimError("head of a Noise", self, "put the Noise inside the Sink: a sink carries none")

@@ -45,9 +45,8 @@ def measure(case: Case, progress: Progress = iter) -> Values:
 def predicted(case: Case) -> tuple[Values, Values]:
     """Values and errors in closed form, by quantity.
 
-    A head without noise is predicted exactly, up to rounding; a random one by its first two moments
-    (`predict.moments`), with an error where its keys are independent; a captured one by its means
-    alone. Where there is no estimate the error is nan, as always for `received` of a random head.
+    A head without noise is predicted exactly, up to rounding; a random one by the moments of its
+    parts (`predict.moments`); a captured one by its means alone, and its error is nan: unknown.
 
     >>> from .ensembles import Slash
     >>> from .spec import Run
@@ -57,7 +56,7 @@ def predicted(case: Case) -> tuple[Values, Values]:
     """
     amplitude, logits, sink = _logits(case)
     if case.head.random:
-        return _expected(case, logits, sink)
+        return _expected(case, sink)
     half = case.length // 2
     seen: dict[str, Any] = {"sink": sink, "window": case.window}
     readings: dict[str, Callable[[], Any]] = {
@@ -72,18 +71,12 @@ def predicted(case: Case) -> tuple[Values, Values]:
     return values, {name: np.where(np.isfinite(value), error, np.nan) for name, value in values.items()}
 
 
-def _expected(case: Case, logits: np.ndarray, sink: np.ndarray | None) -> tuple[Values, Values]:
-    """A random head through its moments; keys that depend on each other leave the error unknown."""
-    m = case.head.moments(case.length, case.theta)
-    e = moments.expected(m.q, m.k, m.cov_q, m.cov_k, m.cross, case.theta, case.length, scale=case.scale, sink=sink,
-                         skip=case.run.skip, window=case.window)
-    received = predict.received(logits, sink=sink, window=case.window) if "received" in case.run.quantities else None
-    every: dict[str, tuple[Any, Any]] = {
-        "slash": (e.slash, e.slash_error), "sink": (e.sink, e.sink_error), "entropy": (e.entropy, e.entropy_error),
-        "participation": (e.participation, e.participation_error), "received": (received, np.full(case.length, np.nan))}
-    known = 1.0 if m.independent else math.nan
-    return ({name: np.asarray(every[name][0]) for name in case.run.quantities},
-            {name: np.asarray(every[name][1] * known) for name in case.run.quantities})
+def _expected(case: Case, sink: np.ndarray | None) -> tuple[Values, Values]:
+    """A random head through the moments of its parts."""
+    wanted = case.run.quantities
+    e = moments.expected(case.head.parts(case.length, case.theta), case.theta, case.length, scale=case.scale, sink=sink,
+                         skip=case.run.skip, window=case.window, received="received" in wanted)._asdict()
+    return ({name: np.asarray(e[name]) for name in wanted}, {name: np.asarray(e[f"{name}_error"]) for name in wanted})
 
 
 def _logits(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

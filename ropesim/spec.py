@@ -88,7 +88,7 @@ class SlashHead(_Head):
 
 
 class RandomHead(_Head):
-    """A head of `processes`: random queries and keys around a slash head."""
+    """A head of `gaussians` or `processes`: random queries and keys around a slash head."""
 
     lag: Annotated[Whole, Field(ge=0)] = 0
     strength: Positive = 1.0

@@ -4,6 +4,7 @@ A score matrix is a list of T rows of T floats. Complex queries and keys are nes
 """
 
 import cmath
+import itertools
 import math
 
 from naive_patterns import entropy, mean, participation, received, slash
@@ -109,40 +110,75 @@ def weighted_sums(logits, ref, u):
     return [math.fsum(math.exp(logits[n] - ref[i]) * u[n] for n in range(i + 1)) for i in range(len(logits))]
 
 
-def expected_sums(mu, slab, share, table, low, per_unit, logs, step, sink, window, skip):
-    """Sums of one query's expected scores over a grid of log t, row by row and lag by lag.
+def cubic_weights(f):
+    """Weights of the values at -1, 0, 1, 2 in the cubic through them at f: Lagrange's formula."""
+    nodes = (-1, 0, 1, 2)
+    return [math.prod((f - n) / (m - n) for n in nodes if n != m) for m in nodes]
 
-    Returns (slash summed over rows, key 0's score, entropy, participation) as lists. The table is
-    read by interpolating linearly in x and between two slabs; below the grid the integrand falls as t.
+
+def histogram(start, offset, share, ends, columns):
+    """Row r counts the entries ends[r-1] <= n < ends[r], on four columns from start[0][n] and four from start[1][n]."""
+    rows = []
+    for first, end in zip([0, *ends], ends):
+        row = [0.0] * columns
+        for n in range(first, end):
+            for m, w in enumerate(cubic_weights(offset[n])):
+                row[start[0][n] + m] += (1 - share[n]) * w
+                row[start[1][n] + m] += share[n] * w
+        rows.append(row)
+    return rows
+
+
+def interpolate(values, row, start, offset, share):
+    """The value of entry n in row row[n], from the same eight columns."""
+    out = []
+    for n, r in enumerate(row):
+        sides = [math.fsum(w * values[r][start[side][n] + m] for m, w in enumerate(cubic_weights(offset[n])))
+                 for side in (0, 1)]
+        out.append((1 - share[n]) * sides[0] + share[n] * sides[1])
+    return out
+
+
+def expected_scores(means, spreads, certain, rule):
+    """E p_d for each key, then of the certain one; E sum p^2 and -E sum p log p, of logits means[d] + spreads[d] eps_d.
+
+    certain: a list of at most one logit; rule: nodes and weights for the mean over one standard normal eps.
     """
-    length = len(mu)
-    gamma = 0.5772156649015329
+    score, square, disorder = [0.0] * (len(means) + len(certain)), 0.0, 0.0
+    for point in itertools.product(rule, repeat=len(means)):
+        weight = math.prod(w for _, w in point)
+        p = softmax([m + s * eps for m, s, (eps, _) in zip(means, spreads, point)] + certain)
+        score = [total + weight * x for total, x in zip(score, p)]
+        square += weight * math.fsum(x * x for x in p)
+        disorder -= weight * math.fsum(x * math.log(x) for x in p)
+    return score, square, disorder
 
-    def read(lag, x):
-        at = min(max((x + mu[lag] - low) * per_unit, 0.0), len(table[0]) - 2 + 0.999)
-        i, k = int(at), slab[lag]
-        f, g = at - i, share[lag]
 
-        def line(k, column):
-            return (1 - f) * table[k][i][column] + f * table[k][i + 1][column]
-        return [(1 - g) * line(k, c) + (g * line(k + 1, c) if g else 0.0) for c in range(4)]
+def rotation_matrix(theta, lag):
+    """Rotation by theta_b lag of each pair of a real vector, real parts first, 2B x 2B."""
+    pairs = len(theta)
+    matrix = [[0.0] * (2 * pairs) for _ in range(2 * pairs)]
+    for b, t in enumerate(theta):
+        c, s = math.cos(t * lag), math.sin(t * lag)
+        matrix[b][b], matrix[b][b + pairs], matrix[b + pairs][b], matrix[b + pairs][b + pairs] = c, -s, s, c
+    return matrix
 
-    slash, first, entropy, square = ([0.0] * length for _ in range(4))
-    for n, x in enumerate(logs):
-        width = step / (1 - math.exp(-step)) if n == 0 else step
-        for row in range(length):
-            lags = [lag for lag in range(row + 1) if (window == 0 or lag < window) and not (len(sink) and lag == row)]
-            seen = [read(lag, x) for lag in lags]
-            certain = len(sink) > 0 and (window == 0 or row < window)
-            y = math.exp(x + sink[row]) if certain else 0.0
-            weight = width * math.exp(sum(one[0] for one in seen) - y)
-            for lag, one in zip(lags, seen):
-                if row - lag >= skip:
-                    slash[lag] += weight * one[1]
-                if row == lag:
-                    first[row] += weight * one[1]
-            first[row] += weight * y
-            square[row] += weight * (sum(one[2] for one in seen) + y * y)
-            own = y * (x + sink[row] + gamma) if certain else 0.0
-            entropy[row] -= weight * (sum(one[3] for one in seen) + own)
-    return slash, first, entropy, square
+
+def gaussian_moment(mean, cov, which):
+    """E of the product of the components `which` of a Gaussian vector: the first is its mean or meets another."""
+    if not which:
+        return 1.0
+    first, *rest = which
+    total = mean[first] * gaussian_moment(mean, cov, rest)
+    for n, other in enumerate(rest):
+        total += cov[first][other] * gaussian_moment(mean, cov, rest[:n] + rest[n + 1:])
+    return total
+
+
+def logit_moments(mean, cov, theta, lag, scale):
+    """Mean and variance of scale sum_ij R[i][j] k_i q_j, where (q, k) is jointly Gaussian: E x^2 - (E x)^2."""
+    size, r = 2 * len(theta), rotation_matrix(theta, lag)
+    terms = [(scale * r[i][j], [size + i, j]) for i in range(size) for j in range(size) if r[i][j]]
+    first = math.fsum(a * gaussian_moment(mean, cov, x) for a, x in terms)
+    square = math.fsum(a * b * gaussian_moment(mean, cov, x + y) for a, x in terms for b, y in terms)
+    return first, square - first * first

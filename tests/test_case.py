@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tolerances import EXACT, FLOAT
 
-from ropesim import bands, ensembles, processes
+from ropesim import bands, ensembles, gaussians, processes
 from ropesim.case import build, check_lags
 from ropesim.errors import RopesimError
 from ropesim.point import measure
@@ -127,12 +127,12 @@ def test_lags_that_look_alike_share_the_score_and_bound_it(lag):
 
 SIZES = {"sigma_q": 0.5, "sigma_k": 0.25}
 FAMILIES = {
-    "gaussian": (processes.Gaussian, SIZES | {"correlation": -0.5}),
-    "cone": (processes.Cone, {"cosine": 0.5, "width": 8, "sigma": 2.0, "weights_seed": 3}),
+    "gaussian": (gaussians.Gaussian, SIZES | {"correlation": -0.5}),
+    "cone": (gaussians.Cone, {"cosine": 0.5, "width": 8, "sigma": 2.0, "weights_seed": 3}),
     "ar1": (processes.Ar1, SIZES | {"rho_q": 0.5, "rho_k": -0.5}), "random-walk": (processes.RandomWalk, {"step": 0.1}),
     "seasonal": (processes.Seasonal, SIZES | {"period": 16}),
     "jumping": (processes.Jumping, {"rate": 0.5, "gain": 2.0, "sigma_k": 1.0, "reach": 3}),
-    "massive": (processes.Massive, SIZES | {"massive_q": 5.0, "massive_k": -3.0, "pair": 1})}
+    "massive": (gaussians.Massive, SIZES | {"massive_q": 5.0, "massive_k": -3.0, "pair": 1})}
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -3,7 +3,7 @@ import math
 import naive
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tolerances import EXACT
 
@@ -74,25 +74,44 @@ def test_a_rise_of_the_reference_rescales_what_came_before(rise):
                                rtol=EXACT)
 
 
-@given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 4), st.booleans(), seeds)
-def test_expected_sums_are_their_naive_twin(length, window, skip, certain, seed):
+def entries(count, columns, seed):
+    """Entries as `binned.place` makes them: eight columns each, an offset in [0, 1) and a share of the upper four."""
     rng = np.random.default_rng(seed)
-    low, per_unit, logs, step = -4.0, 2.0, np.arange(-3.0, 3.0, 0.75), 0.75
-    table = rng.uniform(0, 1, (3, 16, 4))
-    table[:, :, 0] *= -1                               # log phi: no row falls to where the kernel gives up
-    mu, share = rng.uniform(-2, 2, length), rng.choice([0.0, 0.3], length)
-    slab = rng.integers(0, 2, length)
-    sink = rng.uniform(-2, 1, length) if certain else np.zeros(0)
-    fast = np.zeros((4, length))
-    kernels.add_expected(mu, slab, share, table, low, per_unit, logs, step, sink, window, skip, *fast)
-    slow = naive.expected_sums(mu, slab, share, table, low, per_unit, logs, step, sink, window, skip)
-    np.testing.assert_allclose(fast, slow, rtol=1e-11, atol=1e-12)
+    start = rng.integers(0, columns - 3, (2, count))
+    return start, rng.uniform(0, 1, count), rng.choice([0.0, 0.3, 1.0], count), rng
 
 
-def test_a_row_that_is_sure_to_be_large_ends_the_sums():
-    table = np.zeros((1, 4, 4))
-    table[:, :, 0], table[:, :, 1] = -31.0, 1.0        # one key is enough to give up
-    sums = np.zeros((4, 3))
-    kernels.add_expected(np.zeros(3), np.zeros(3, int), np.zeros(3), table, -1.0, 1.0, np.zeros(1), 1.0, np.zeros(0),
-                         0, 0, *sums)
-    assert not sums[0, 1:].any()
+@given(st.integers(0, 30), st.integers(4, 9), st.integers(1, 5), seeds)
+@example(0, 4, 1, 0)
+def test_a_histogram_is_its_naive_twin(count, columns, rows, seed):
+    start, offset, share, rng = entries(count, columns, seed)
+    ends = np.sort(rng.integers(0, count + 1, rows))          # rows may be empty, entries beyond the last are nobody's
+    fast = kernels.histogram(start, offset, share, ends, columns)
+    slow = naive.histogram(start.tolist(), offset.tolist(), share.tolist(), ends.tolist(), columns)
+    assert fast.shape == (rows, columns)
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=EXACT * (count + 1))
+
+
+@given(st.integers(0, 30), st.integers(4, 9), st.integers(1, 5), seeds)
+def test_interpolation_is_its_naive_twin(count, columns, rows, seed):
+    start, offset, share, rng = entries(count, columns, seed)
+    values, row = rng.normal(size=(rows, columns)), rng.integers(0, rows, count)
+    fast = kernels.interpolate(values, row, start, offset, share)
+    slow = naive.interpolate(values.tolist(), row.tolist(), start.tolist(), offset.tolist(), share.tolist())
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=10 * EXACT)          # weights and values of a few units
+
+
+@given(st.integers(1, 30), st.integers(4, 9), seeds)
+def test_a_histogram_times_values_is_the_sum_of_what_is_interpolated(count, columns, seed):
+    start, offset, share, rng = entries(count, columns, seed)
+    values, none = rng.normal(size=columns), np.zeros(count, int)
+    counts = kernels.histogram(start, offset, share, np.array([count]), columns)
+    each = kernels.interpolate(values[None], none, start, offset, share)
+    np.testing.assert_allclose(counts @ values, each.sum(), rtol=0, atol=10 * EXACT * count)
+
+
+@pytest.mark.parametrize(("share", "want"), [(0.0, 2.0), (0.25, 2.75), (1.0, 5.0)])
+def test_an_entry_on_a_column_has_its_value(share, want):
+    values = np.array([[9.0, 2.0, 9.0, 9.0, 5.0, 9.0, 9.0]])
+    seen = kernels.interpolate(values, np.zeros(1, int), np.array([[0], [3]]), np.zeros(1), np.array([share]))
+    np.testing.assert_allclose(seen, want, rtol=EXACT)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import cache
 
 import mpmath
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tolerances import SIGMAS
 
-from ropesim import ensembles
+from ropesim import ensembles, processes
+from ropesim.ensembles import Moments, Part
 from ropesim.errors import RopesimError
 from ropesim.predict import attention
 from ropesim.predict.moments import expected
@@ -21,12 +23,12 @@ NONE = np.zeros((0, 4, 4))
 TABLE = 1e-3          # interpolation and the grid of log t together, of a score
 
 
-def moments_of(head, length=1, theta=THETA):
-    return head.moments(length, theta)[:5]
-
-
 def predict(head, length, theta=THETA, **options):
-    return expected(*moments_of(head, length, theta), theta, length, **options)
+    return expected(head.parts(length, theta), theta, length, **options)
+
+
+def alone(length, *moments):
+    return [Part(np.ones(length), Moments(*moments))]
 
 
 # The identity (M-laplace), exhaustively
@@ -108,30 +110,130 @@ def inside(name, value, error, samples):
     assert worst <= 1, name
 
 
+def with_sink(q, k, theta, sink):
+    """A certain key 0, by a pair of its own that never turns."""
+    if sink is None:
+        return q, k, theta
+    q, k = np.pad(q, ((0, 0), (0, 1))), np.pad(k, ((0, 0), (0, 1)))
+    k[0], q[:, -1], k[0, -1] = 0, sink, 1
+    return q, k, np.append(theta, 0.0)
+
+
+def all_inside(seen, pairs, length, sink, **options):
+    """Everything that is predicted, against the profiles of pairs of queries and keys."""
+    profiles = [simulated.profile(*with_sink(q, k, THETA, sink), **options) for q, k in pairs]
+    half = length // 2
+    inside("slash", seen.slash, seen.slash_error, [p.slash for p in profiles])
+    inside("received", seen.received, seen.received_error, [p.received for p in profiles])
+    inside("sink", seen.sink, seen.sink_error, [p.received[0] for p in profiles])
+    inside("entropy", seen.entropy, seen.entropy_error, [p.entropy[half:].mean() for p in profiles])
+    inside("participation", seen.participation, seen.participation_error,
+           [p.participation[half:].mean() for p in profiles])
+
+
+OPTIONS = [(0, 0, None), (2, 0, 1.0), (0, 5, None), (1, 4, 2.0)]        # skip, window, sink
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
-@pytest.mark.parametrize(("skip", "window", "sink"), [(0, 0, None), (2, 0, 1.0), (0, 5, None), (1, 4, 2.0)])
+@pytest.mark.parametrize(("skip", "window", "sink"), OPTIONS)
 def test_a_gaussian_head_is_predicted_within_its_error(correlation, skip, window, sink):
     length, count = 12, 400
     head = gaussian(correlation)
     q_mean, k_mean, joint = head
     cross = joint[4:, :4][None] if correlation else NONE
     certain = None if sink is None else np.full(length, sink)
-    seen = expected(q_mean, k_mean, joint[:4, :4], joint[4:, 4:], cross, THETA, length, skip=skip, window=window,
-                    sink=certain)
-    profiles = []
-    for q, k in drawn(head, length, count):
-        theta = THETA
-        if sink is not None:                              # a certain key 0, by a pair of its own
-            q, k, theta = np.pad(q, ((0, 0), (0, 1))), np.pad(k, ((0, 0), (0, 1))), np.append(THETA, 0.0)
-            k[0], q[:, -1] = 0, sink
-            k[0, -1] = 1
-        profiles.append(simulated.profile(q, k, theta, skip=skip, window=window))
+    seen = expected(alone(length, q_mean, k_mean, joint[:4, :4], joint[4:, 4:], cross), THETA, length, skip=skip,
+                    window=window, sink=certain, received=True)
+    all_inside(seen, drawn(head, length, count), length, sink, skip=skip, window=window)
+
+
+PROCESSES = {
+    "ar1": processes.Ar1(rho_q=0.5, rho_k=0.9, sigma_q=0.7, sigma_k=0.8, lag=2, strength=1.5),
+    "constant keys": processes.Ar1(rho_q=0.0, rho_k=1.0, sigma_q=0.5, sigma_k=0.8, lag=2),
+    "alternating keys": processes.Ar1(rho_q=0.5, rho_k=-0.8, sigma_q=0.7, sigma_k=0.8, lag=2),
+    "random walk": processes.RandomWalk(step=0.3, length=10, lag=2, strength=1.5),
+    "seasonal": processes.Seasonal(period=4, sigma_q=0.7, sigma_k=0.8, lag=2, strength=1.5),
+    "noisy seasons": ensembles.Noise(processes.Seasonal(period=4, sigma_q=0.4, sigma_k=0.8, lag=2), 0.5),
+    "factor": ensembles.Factor(processes.Ar1(rho_q=0.5, rho_k=0.9, sigma_q=0.4, sigma_k=0.5, lag=2), 1.3, 1),
+    "jumping": processes.Jumping(rate=0.4, gain=1.0, sigma_k=0.8, reach=5, lag=2, strength=1.5),
+    "jumping always": processes.Jumping(rate=1.0, gain=0.7, sigma_k=0.8, reach=64, lag=2),
+    "noisy jumps": ensembles.Noise(processes.Jumping(rate=0.4, gain=1.0, sigma_k=0.8, reach=5, lag=2), 0.5),
+}
+
+
+@pytest.mark.parametrize(("name", "skip", "window", "sink"), [
+    (name, *option) for name in PROCESSES for option in (OPTIONS if name in ("ar1", "random walk", "jumping")
+                                                         else OPTIONS[::3])])
+def test_heads_whose_tokens_remember_are_predicted_within_their_error(name, skip, window, sink):
+    length, count, head = 10, 200, PROCESSES[name]
+    certain = None if sink is None else np.full(length, sink)
+    seen = predict(head, length, skip=skip, window=window, sink=certain, received=True)
+    pairs = (head.sample(length, np.random.default_rng(seed), THETA)[:2] for seed in range(count))
+    all_inside(seen, pairs, length, sink, skip=skip, window=window)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_the_scale_multiplies_the_logits_of_a_path_too(scale):
+    length, head = 12, PROCESSES["ar1"]
+    seen = predict(head, length, scale=scale, received=True)
+    pairs = (head.sample(length, np.random.default_rng(seed), THETA)[:2] for seed in range(400))
+    all_inside(seen, pairs, length, None, scale=scale)
+
+
+def test_received_is_none_unless_asked_for():
+    head = ensembles.Noise(ensembles.Slash(2, 1.0), 0.5)
+    without, with_it = predict(head, 9), predict(head, 9, received=True)
+    assert without.received is None and without.received_error is None
+    assert with_it.received.shape == with_it.received_error.shape == (9,)
+    assert np.array_equal(without.slash, with_it.slash)
+
+
+@given(st.floats(0, 2), st.integers(0, 6), st.integers(1, 16), st.none() | st.floats(-9, 6), st.integers(0, 9))
+@example(0.0, 0, 3, -9.0, 0)           # row 0 has one key, whatever the certain logits of the others
+def test_sink_is_what_key_0_receives(noise, lag, length, sink, window):
+    certain = None if sink is None else np.full(length, sink)
+    head = ensembles.Noise(ensembles.Slash(lag, 1.5), noise)
+    seen = predict(head, length, sink=certain, window=window, received=True)
+    assert seen.received[0] == pytest.approx(seen.sink, abs=TABLE)
+
+
+LONG = 1e4 ** (-np.arange(32) / 32)
+
+
+@pytest.mark.parametrize("quantity", ["slash", "received", "sink", "entropy", "participation"])
+@pytest.mark.parametrize("margin", [None, 4.0])
+@pytest.mark.parametrize("head", [ensembles.Slash(0, 0.0), ensembles.Slash(300, 1.0), ensembles.Slash(7, 1.5),
+                                  ensembles.Constant(1 / np.arange(1, 33), np.arange(32.0))],
+                         ids=["flat", "far", "near", "wavy"])
+def test_the_error_of_a_long_head_without_spread_covers_the_rows_not_looked_at(head, margin, quantity):
+    """Against `attention.profile`, which looks at every row: 600 rows, a hundred of which are looked at here."""
+    length, mean = 600, head.mean(LONG)
+    product = mean.q * mean.k.conj()
+    logits = attention.lag_logits(np.abs(product), np.angle(product), LONG, length)
+    sink = None if margin is None else attention.sink_logits(logits, margin)
+    want = attention.profile(logits, sink=sink)
+    exact = {"slash": want.slash, "received": want.received, "sink": want.received[0],
+             "entropy": want.entropy[length // 2:].mean(), "participation": want.participation[length // 2:].mean()}
+    seen = predict(head, length, LONG, sink=sink, received=True)._asdict()
+    assert np.max(np.abs(seen[quantity] - exact[quantity]) / (seen[f"{quantity}_error"] + 1e-7)) <= 1
+
+
+@cache
+def far_on_a_path():
+    """A head whose row 61, the first that holds the peak, lies between those looked at, 58 and 64."""
+    length, head = 128, processes.Ar1(rho_q=0.5, rho_k=0.5, sigma_q=0.2, sigma_k=0.2, lag=61, strength=1.0)
+    profiles = [simulated.profile(*head.sample(length, np.random.default_rng(seed), LONG)) for seed in range(200)]
     half = length // 2
-    inside("slash", seen.slash, seen.slash_error, [p.slash for p in profiles])
-    inside("sink", seen.sink, seen.sink_error, [p.received[0] for p in profiles])
-    inside("entropy", seen.entropy, seen.entropy_error, [p.entropy[half:].mean() for p in profiles])
-    inside("participation", seen.participation, seen.participation_error,
-           [p.participation[half:].mean() for p in profiles])
+    samples = {"slash": [p.slash for p in profiles], "received": [p.received for p in profiles],
+               "sink": [p.received[0] for p in profiles], "entropy": [p.entropy[half:].mean() for p in profiles],
+               "participation": [p.participation[half:].mean() for p in profiles]}
+    return predict(head, length, LONG, received=True)._asdict(), samples
+
+
+@pytest.mark.parametrize("quantity", ["slash", "received", "sink", "entropy", "participation"])
+def test_a_far_lag_on_a_path_is_predicted_within_its_error(quantity):
+    seen, samples = far_on_a_path()
+    inside(quantity, seen[quantity], seen[f"{quantity}_error"], samples[quantity])
 
 
 @pytest.mark.compiled
@@ -176,22 +278,37 @@ def test_the_same_head_gives_the_same_bits():
 
 def test_noise_in_the_keys_alone_needs_one_query():
     none = np.zeros((4, 4))
-    assert expected(np.ones(4), np.ones(4), none, np.eye(4), NONE, THETA, 8).nodes == 1
+    assert expected(alone(8, np.ones(4), np.ones(4), none, np.eye(4), NONE), THETA, 8).nodes == 1
 
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"q": np.ones(3)}, "shape of q"),
+    ({"k": np.ones(3)}, "shape of k"),
+    ({"cov_q": np.eye(3)}, "shape of cov_q"),
+    ({"cov_k": np.eye(3)}, "shape of cov_k"),
+    ({"cov_k": -np.eye(4)}, "smallest eigenvalue of cov_k"),
+    ({"cov_q": np.triu(np.ones((4, 4)))}, "asymmetry of cov_q"),
     ({"cov_q": -np.eye(4)}, "smallest eigenvalue of cov_q = -1.0: use a symmetric positive semi-definite matrix"),
-    ({"cov_k": np.triu(np.ones((4, 4)))}, "cov_k"),
+    ({"cov_k": np.triu(np.ones((4, 4)))}, "asymmetry of cov_k"),
     ({"cross": np.zeros((1, 2, 2))}, "shape of cross"),
+    ({"share": np.ones(4)}, "shape of share"),
+    ({"nearest": -1}, "nearest = -1"),
+    ({"theta": np.array([1e30, 1.0])}, "theta = 1e.30"),
     ({"length": 0}, "length = 0"),
     ({"scale": 0.0}, "scale = 0.0"),
     ({"sink": np.zeros(2)}, "shape of sink"),
     ({"skip": -1}, "skip = -1"),
+    ({"skip": 0.5}, "skip = 0.5"),
     ({"window": -1}, "window = -1"),
+    ({"window": (1 << 62) + 1}, "window = "),
+    ({"theta": np.ones((2, 1))}, "shape of theta"),
+    ({"share": np.full(5, np.nan)}, "share"),
+    ({"nearest": 0.5}, "nearest = 0.5"),
 ])
 def test_bad_arguments_are_named(change, words):
-    good = {"q": np.ones(4), "k": np.ones(4), "cov_q": np.eye(4), "cov_k": np.eye(4), "cross": NONE, "theta": THETA,
-            "length": 5}
+    good = {"q": np.ones(4), "k": np.ones(4), "cov_q": np.eye(4), "cov_k": np.eye(4), "cross": NONE}
+    moments = {name: change.get(name, value) for name, value in good.items()}
+    part = Part(change.get("share", np.ones(5)), Moments(**moments), change.get("nearest", 0))
+    rest = {name: value for name, value in change.items() if name not in {*good, "share", "nearest"}}
     with pytest.raises(RopesimError, match=words):
-        expected(**good | change)
+        expected([part], **{"theta": THETA, "length": 5} | rest)

@@ -8,7 +8,8 @@ from tolerances import EXACT, SIGMAS
 
 from ropesim.ensembles import Noise, Sink, Slash, real
 from ropesim.errors import RopesimError
-from ropesim.processes import Ar1, Cone, FullGaussian, Gaussian, Jumping, Massive, RandomWalk, Seasonal
+from ropesim.gaussians import Cone, FullGaussian, Gaussian, Massive
+from ropesim.processes import Ar1, Jumping, RandomWalk, Seasonal
 
 THETA = np.array([1.0, 0.3, 0.0])
 SEEDS = [0, 1]
@@ -75,12 +76,38 @@ def test_every_token_has_the_stated_mean(head):
 
 
 @every
-def test_keys_are_called_independent_where_they_are_uncorrelated(head):
-    m = head.moments(LENGTH, THETA)
-    k = draw(head, 3)[1] - m.k
-    alone = all(agrees(np.einsum("nti,nti->n", k[:, n:], k[:, :LENGTH - n]), 0.0) for n in range(1, LENGTH))
-    needles = isinstance(head, Jumping)                   # uncorrelated, but dependent given the query
-    assert m.independent is (alone and not needles)
+def test_keys_depend_on_each_other_as_the_parts_say(head):
+    part = head.parts(LENGTH, THETA)[0]                   # the keys are those of every part
+    k = draw(head, 3)[1] - head.moments(LENGTH, THETA).k
+    expected = np.trace(part.moments.cov_k) / 6 * np.eye(LENGTH)
+    if part.slow:
+        path = part.slow.path(np.eye(part.slow.size))
+        expected = expected + np.mean(part.slow.root_k ** 2) * path @ path.T
+    assert agrees(np.einsum("nti,nsi->nts", k, k) / 6, expected)
+
+
+@every
+def test_parts_add_up_to_the_moments(head):
+    m, parts = head.moments(LENGTH, THETA), head.parts(LENGTH, THETA)
+    np.testing.assert_allclose(sum(part.share for part in parts), 1.0, rtol=EXACT)
+    cov_q, cov_k, mean_q = np.zeros((6, 6)), np.zeros((6, 6)), np.zeros(6)
+    cross = np.zeros((LENGTH, 6, 6))
+    for part in parts:
+        share, one, slow = part.share.mean(), part.moments, part.slow
+        mean_q += share * one.q
+        cov_q += share * (one.cov_q + np.outer(one.q - m.q, one.q - m.q))
+        cov_k += share * one.cov_k
+        np.testing.assert_allclose(one.k, m.k, rtol=EXACT, atol=EXACT)
+        for n, c in enumerate(one.cross, part.nearest):
+            cross[n] += part.share[n:].mean() * c
+        if slow:
+            cov_q += share * slow.drift.mean() * slow.cov_q
+            cov_k += share * np.mean(slow.path(np.eye(slow.size)) ** 2) * slow.size * np.diag(slow.root_k ** 2)
+    np.testing.assert_allclose(mean_q, m.q, rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(cov_q, m.cov_q, rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(cov_k, m.cov_k, rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(cross[:len(m.cross)], m.cross, rtol=EXACT, atol=EXACT)
+    assert not cross[len(m.cross):].any()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -119,20 +146,6 @@ def test_a_jumping_head_jumps_at_its_rate_and_looks_back_at_its_lag_else():
     assert abs(looks.mean() - 0.6) <= SIGMAS * np.sqrt(0.6 * 0.4 / 4000)
 
 
-@pytest.mark.parametrize("cosine, share", [(0.15, 0.860), (0.3, 0.963), (0.6, 0.993)])
-def test_queries_of_a_cone_are_almost_of_rank_one(cosine, share):
-    theta = 10.0 ** -np.linspace(0, 4, 32)                # 64 components; the figures: slash.md 4.7, within .005 there
-    q = real(Cone(cosine=cosine).sample(600, np.random.default_rng(0), theta)[0])
-    value = np.linalg.svd(q, compute_uv=False) ** 2
-    assert abs(value[0] / value.sum() - share) <= 0.01    # one draw of weights of 512 x 64
-
-
-def test_a_cone_keeps_its_weights_whatever_the_sample_draws():
-    one, other = Cone(cosine=0.5), Cone(cosine=0.5, weights_seed=1)
-    assert np.array_equal(one.mean(THETA).q, Cone(cosine=0.5).mean(THETA).q)
-    assert not np.array_equal(one.mean(THETA).q, other.mean(THETA).q)
-
-
 # General cases become known ones
 
 STILL = [
@@ -154,7 +167,7 @@ def test_without_spread_every_family_is_the_slash_head(head):
         np.testing.assert_allclose(mine, known, rtol=EXACT, atol=EXACT)
     np.testing.assert_allclose(head.power(THETA), slash.power(THETA), rtol=EXACT)
     m, known = head.moments(4, THETA), slash.moments(4, THETA)
-    assert m.independent is True
+    assert head.parts(4, THETA)[0].slow is None
     for mine, theirs in zip(m[:4], known[:4]):
         np.testing.assert_allclose(mine, theirs, rtol=EXACT, atol=EXACT)
     assert not m.cross.any()
@@ -175,40 +188,20 @@ def test_special_cases_share_their_moments():
     assert same_moments(Jumping(rate=0.0, gain=3.0, sigma_k=0.8, lag=1, strength=1.5),
                         Gaussian(**SIZES | {"sigma_q": 0.0}))
     for head in (Ar1(rho_q=0.0, rho_k=0.0, **SIZES), Seasonal(period=9, **SIZES), plain, full):
-        assert head.moments(5, THETA).independent is True
+        assert [part.slow for part in head.parts(5, THETA)] == [None]
 
 
 @pytest.mark.parametrize("head", [Seasonal(period=1, **SIZES), Ar1(rho_q=1.0, rho_k=1.0, **SIZES)])
 def test_period_one_and_a_rho_of_one_are_constant_along_a_sequence(head):
     q, k, _ = head.sample(5, np.random.default_rng(0), THETA)
     assert np.array_equal(q, np.tile(q[0], (5, 1))) and np.array_equal(k, np.tile(k[0], (5, 1)))
-    assert head.moments(5, THETA).independent is False
+    assert head.parts(5, THETA)[0].slow is not None
 
 
 def test_a_seasonal_head_repeats_with_its_period_and_no_shorter_one():
     q, k, _ = FAMILIES["seasonal"].sample(7, np.random.default_rng(0), THETA)
     for x in (q, k):
         assert np.array_equal(x[3:], x[:4]) and not (x[1:] == x[:-1]).any()
-
-
-@pytest.mark.parametrize("correlation", [-1.0, 1.0])
-def test_full_correlation_makes_a_key_of_its_query(correlation):
-    head = Gaussian(sigma_q=2.0, sigma_k=0.5, correlation=correlation, strength=0.0)
-    q, k, _ = head.sample(5, np.random.default_rng(0), THETA)
-    np.testing.assert_allclose(k - head.mean(THETA).k, correlation * q / 4, rtol=EXACT, atol=EXACT)
-
-
-def test_a_singular_covariance_is_drawn_on_its_plane():
-    ones = np.ones((2, 2))
-    q, k, _ = FullGaussian([0], [0], ones, ones, -ones).sample(9, np.random.default_rng(0), np.ones(1))
-    np.testing.assert_allclose(q.real, q.imag, atol=1e-7)       # a root of rounding: sqrt(1e-16) is 1e-8
-    np.testing.assert_allclose(k, -q, atol=1e-7)
-
-
-def test_the_massive_channel_is_the_same_at_every_token():
-    q, k, theta = FAMILIES["massive"].sample(5, np.random.default_rng(0), THETA)
-    assert (q[:, 1] == 7).all() and (k[:, 1] == -4).all() and theta is THETA
-    assert np.unique(q[:, 0]).size == np.unique(k[:, 2]).size == 5
 
 
 # Every head
@@ -255,15 +248,6 @@ def test_a_head_is_its_arguments(head):
     assert eval(repr(head)) == head == dataclasses.replace(head) and hash(head) == hash(dataclasses.replace(head))
     with pytest.raises(dataclasses.FrozenInstanceError):
         head.lag = 3
-
-
-def test_arrays_of_a_full_gaussian_are_copied_and_can_not_be_changed():
-    mine = np.eye(2)
-    head = FullGaussian([0], [0], mine, np.eye(2), np.zeros((2, 2)))
-    mine[0] = 7
-    assert head.cov_q[0, 0] == 1 and head != FullGaussian([0], [0], np.eye(2), np.eye(2), np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="read-only"):
-        head.cov_q[0] = 7
 
 
 # Guards

@@ -72,64 +72,41 @@ def weighted_sums(x, ref, u):  # type: ignore[no-untyped-def]
 
 
 @jit
-def add_expected(mu, slab, share, table, low, per_unit, logs, step, sink, window, skip,  # type: ignore
-                 slash, first, entropy, square):
-    """Add one query's expected row sums over a grid of log t (M-rows).
+def histogram(start, offset, share, ends, columns):  # type: ignore[no-untyped-def]
+    """Cubic weights of the entries ends[r-1] <= n < ends[r] on an even grid, row by row, float64[R, columns].
 
-    table[s, x] = (log phi, psi1 / phi, psi2 / phi, psi_log / phi) at x = low + index / per_unit; lag m
-    mixes the tables slab[m] and slab[m] + 1 in the proportion share[m]. sink is empty where there is
-    none. slash is summed over rows, the others are by row.
+    Entry n lies offset[n] of a step beyond the second of the four columns from start[0, n] on; the
+    part share[n] of it goes to those from start[1, n] on.
     """
-    length, last = mu.size, table.shape[1] - 2
-    lags = min(window, length) if window > 0 else length
-    certain = sink.size > 0
-    ratio, weight, sums = np.empty(lags), np.zeros(length + 1), np.zeros((lags + 1, 3))
-    tail = step / (1 - math.exp(-step))                # below the grid the integrand falls as t: a geometric sum
-    for n in range(logs.size):
-        x, width = logs[n], step if n > 0 else tail
-        total = sum2 = sum_log = 0.0
-        seen = 0
-        while seen < lags and total > -30.0:
-            at = min(max((x + mu[seen] - low) * per_unit, 0.0), last + 0.999)
-            i = int(at)
-            f, g, k = at - i, share[seen], slab[seen]
-            v0 = table[k, i, 0] + f * (table[k, i + 1, 0] - table[k, i, 0])
-            v1 = table[k, i, 1] + f * (table[k, i + 1, 1] - table[k, i, 1])
-            v2 = table[k, i, 2] + f * (table[k, i + 1, 2] - table[k, i, 2])
-            v3 = table[k, i, 3] + f * (table[k, i + 1, 3] - table[k, i, 3])
-            if g > 0.0:
-                k += 1
-                v0 += g * (table[k, i, 0] + f * (table[k, i + 1, 0] - table[k, i, 0]) - v0)
-                v1 += g * (table[k, i, 1] + f * (table[k, i + 1, 1] - table[k, i, 1]) - v1)
-                v2 += g * (table[k, i, 2] + f * (table[k, i + 1, 2] - table[k, i, 2]) - v2)
-                v3 += g * (table[k, i, 3] + f * (table[k, i + 1, 3] - table[k, i, 3]) - v3)
-            total += v0
-            sum2 += v2
-            sum_log += v3
-            ratio[seen] = v1
-            seen += 1
-            sums[seen, 0], sums[seen, 1], sums[seen, 2] = total, sum2, sum_log
-        reached = length if seen == lags and total > -30.0 else min(seen, length)
-        for row in range(reached):
-            count = min(row if certain else row + 1, lags)
-            total = sums[count, 0]
-            if certain and row < lags:
-                y = math.exp(min(x + sink[row], 50.0))
-                if total - y > -30.0:
-                    p = width * math.exp(total - y)
-                    weight[row] = p
-                    first[row] += p * y
-                    square[row] += p * (sums[count, 1] + y * y)
-                    entropy[row] -= p * (sums[count, 2] + y * (x + sink[row] + np.euler_gamma))
-            else:
-                p = width * math.exp(total)
-                weight[row] = p
-                square[row] += p * sums[count, 1]
-                entropy[row] -= p * sums[count, 2]
-                if not certain and row < lags:
-                    first[row] += p * ratio[row]
-        for row in range(reached - 1, -1, -1):
-            weight[row] += weight[row + 1]
-        for lag in range(seen):
-            slash[lag] += ratio[lag] * weight[min(max(lag + skip, lag + 1 if certain else lag), length)]
-        weight[:reached] = 0.0
+    out = np.zeros((ends.size, columns))
+    n = 0
+    for r in range(ends.size):
+        while n < ends[r]:
+            f = offset[n]
+            w0, w1 = -f * (f - 1) * (f - 2) / 6, (f + 1) * (f - 1) * (f - 2) / 2
+            w2, w3 = -(f + 1) * f * (f - 2) / 2, (f + 1) * f * (f - 1) / 6
+            for side in range(2):
+                g = share[n] if side else 1 - share[n]
+                c = start[side, n]
+                out[r, c] += g * w0
+                out[r, c + 1] += g * w1
+                out[r, c + 2] += g * w2
+                out[r, c + 3] += g * w3
+            n += 1
+    return out
+
+
+@jit
+def interpolate(values, row, start, offset, share):  # type: ignore[no-untyped-def]
+    """values[row[n]] between its columns at each entry n, with the weights of `histogram`, float64[N]."""
+    out = np.empty(row.size)
+    for n in range(row.size):
+        f, v = offset[n], values[row[n]]
+        w0, w1 = -f * (f - 1) * (f - 2) / 6, (f + 1) * (f - 1) * (f - 2) / 2
+        w2, w3 = -(f + 1) * f * (f - 2) / 2, (f + 1) * f * (f - 1) / 6
+        c = start[0, n]
+        low = w0 * v[c] + w1 * v[c + 1] + w2 * v[c + 2] + w3 * v[c + 3]
+        c = start[1, n]
+        high = w0 * v[c] + w1 * v[c + 1] + w2 * v[c + 2] + w3 * v[c + 3]
+        out[n] = low + share[n] * (high - low)
+    return out

@@ -10,14 +10,14 @@ import numpy as np
 from scipy import fft
 from scipy.special import ndtr
 
-PER_UNIT = 64      # table points per unit of x; linear interpolation then errs by up to 1e-4 of the value
+PER_UNIT = 8       # table points per unit of x: the functions are analytic, their spectrum ends below 1e-12 there
 FLOOR = 1e-13      # of phi, below which rounding of the FFT would show
 
 
 class Table(NamedTuple):
-    """values[s, x] = (log phi, psi1 / phi, psi2 / phi, psi_log / phi) at x = low + index / PER_UNIT."""
+    """values[:, s, x] = (log phi, psi1 / phi, psi2 / phi, psi_log / phi) at x = (low + index) / PER_UNIT."""
 
-    low: float
+    low: int
     spreads: np.ndarray
     values: np.ndarray
 
@@ -28,14 +28,13 @@ def table(spreads: np.ndarray) -> Table:
         phi = E e^{-y},  psi1 = E y e^{-y},  psi2 = E y^2 e^{-y},  psi_log = E y (log y + gamma) e^{-y}   (M-table)
 
     >>> at = table(np.array([0.0, 1.0]))
-    >>> x = int(-at.low * PER_UNIT)                    # y = 1 where s = 0
-    >>> at.values[0, x].round(6) + 0.0
+    >>> at.values[:, 0, -at.low].round(6) + 0.0        # y = 1, as s = 0
     array([-1.      ,  1.      ,  1.      ,  0.577216])
     """
     reach = 8.5 * float(spreads[-1])
-    low = -36.0 - reach
+    low = -int((36.0 + reach) * PER_UNIT)
     size = fft.next_fast_len(int((48.0 + 3 * reach) * PER_UNIT), real=True)
-    x = low + np.arange(size) / PER_UNIT
+    x = (low + np.arange(size)) / PER_UNIT
     with np.errstate(over="ignore", under="ignore"):
         y = np.exp(np.minimum(x, 30.0))
         decay = np.exp(-y)
@@ -43,10 +42,10 @@ def table(spreads: np.ndarray) -> Table:
     spectrum = fft.rfft(known)
     frequency = 2 * np.pi * fft.rfftfreq(size, 1 / PER_UNIT)
     kept = int((44.0 + 2 * reach) * PER_UNIT)            # the rest only keeps the smoothing from wrapping round
-    values = np.empty((len(spreads), kept, 4))
+    values = np.empty((4, len(spreads), kept))
     for n, s in enumerate(spreads):
         smooth = fft.irfft(spectrum * np.exp(-0.5 * (s * frequency) ** 2), size)[:, :kept]
         phi = np.maximum(smooth[0] + ndtr(-x[:kept] / np.hypot(1.0, s)), FLOOR)
-        values[n, :, 0] = np.minimum(np.log(phi), 0.0)
-        values[n, :, 1:] = np.where(phi > FLOOR, smooth[1:] / phi, 0.0).T
+        values[0, n] = np.minimum(np.log(phi), 0.0)
+        values[1:, n] = np.where(phi > FLOOR, smooth[1:] / phi, 0.0)
     return Table(low, spreads, values)
