@@ -49,13 +49,15 @@ def prose(line: str) -> str:
     return "".join(map(safe, re.split(r"(`[^`]+`)", line)))
 
 
-def gallery(app):
+def generated(app):
     sys.path.insert(0, str(Path(__file__).parent))
-    import gallery as pages
+    import gallery
+    import registry
 
-    pages.write()
+    gallery.write()
+    registry.write()
 
 
 def setup(app):
-    app.connect("builder-inited", gallery)
+    app.connect("builder-inited", generated)
     app.connect("autodoc-process-docstring", plain_text)

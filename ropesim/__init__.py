@@ -9,8 +9,8 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _MODULES = (
-    "bands", "captures", "case", "classifier", "ensembles", "errors", "gaussians", "patterns", "plots", "point",
-    "predict", "processes", "removal", "similarity", "simulate", "spec", "sweep")
+    "bands", "captures", "case", "claims", "classifier", "ensembles", "errors", "gaussians", "patterns", "plots",
+    "point", "predict", "processes", "removal", "similarity", "simulate", "spec", "strategies", "sweep", "testing")
 __all__ = ["RopesimError", "__version__", *_MODULES]
 
 

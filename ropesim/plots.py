@@ -145,3 +145,44 @@ def png(figure: Figure) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
+
+
+def formula(statement: str) -> bytes:
+    """A formula in LaTeX, as far as mathtext goes, as SVG.
+
+    >>> formula("x^2")[:5]
+    b'<?xml'
+    """
+    figure = Figure()
+    figure.text(0, 0, f"${statement}$".replace(r"\frac", r"\dfrac"), fontsize=14)
+    return _svg(figure)
+
+
+def claim_figure(curve: Mapping[str, Any], x_name: str, y_name: str) -> bytes:
+    """Predictions with their errors beside simulations with 5 standard errors, at a few points, as SVG.
+
+    curve: x, predicted, error, simulated, stderr, lists of one length. x is on a log scale where it
+    spans more than a factor of 20.
+
+    >>> claim_figure(dict.fromkeys(("x", "predicted", "error", "simulated", "stderr"), [1.0]), "x", "y")[:5]
+    b'<?xml'
+    """
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    ax = figure.subplots()
+    x = np.asarray(curve["x"], dtype=float)
+    ax.errorbar(x, curve["simulated"], 5 * np.nan_to_num(curve["stderr"]), fmt="o", ms=7, alpha=0.75, color=SIMULATED,
+                label="simulated (5 s.e.)")
+    ax.errorbar(x, curve["predicted"], np.nan_to_num(curve["error"]), fmt=".-", lw=1.2, color=PREDICTED,
+                label="predicted ± error")
+    if x.min() > 0 and x.max() > 20 * x.min():
+        ax.set_xscale("log")
+    ax.set_xlabel(x_name)
+    ax.set_ylabel(y_name)
+    ax.legend(frameon=False)
+    return _svg(figure)
+
+
+def _svg(figure: Figure) -> bytes:
+    out = BytesIO()
+    figure.savefig(out, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None})
+    return out.getvalue()

@@ -22,7 +22,7 @@ THEORY = ROOT / "docs" / "theory.md"
 # Names without an example of their own: compiled loops (their doors have one), commands (the tutorial runs them) and
 # what needs a model.
 NO_EXAMPLE = {"jit.py", "kernels.py", "cli.py", "capture.py"}
-LABEL = re.compile(r"\(([A-Z]-[a-z0-9.]+(?:-[a-z0-9.]+)*)\)")  # (R-yarn), (A-lag)
+LABEL = re.compile(r"\(([A-Z]-[a-z][a-z0-9.]{2,}(?:-[a-z0-9.]+)*)\)")  # (R-yarn), (A-lag)
 UNCITED = ("*numerical only*", "*background*")
 
 
@@ -125,8 +125,16 @@ def docstrings(source: str) -> Iterator[str]:
             yield ast.get_docstring(node) or ""
 
 
+def labels_of_claims(source: str) -> Iterator[str]:
+    """Labels that claims are given as label="A-lag"."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.keyword) and node.arg == "label" and isinstance(node.value, ast.Constant):
+            yield f"({node.value.value})"
+
+
 def cited(sources: list[str]) -> set[str]:
-    return {label for source in sources for text in docstrings(source) for label in LABEL.findall(text)}
+    texts = [text for source in sources for text in (*docstrings(source), *labels_of_claims(source))]
+    return {label for text in texts for label in LABEL.findall(text)}
 
 
 def equations(page: str) -> dict[str, str]:
