@@ -9,8 +9,9 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _MODULES = (
-    "bands", "captures", "case", "claims", "classifier", "ensembles", "errors", "gaussians", "patterns", "plots",
-    "point", "predict", "processes", "removal", "similarity", "simulate", "spec", "strategies", "sweep", "testing")
+    "bands", "captures", "case", "charts", "claims", "classifier", "ensembles", "errors", "export", "gaussians",
+    "grid", "patterns", "plots", "point", "pool", "predict", "processes", "removal", "report", "similarity",
+    "simulate", "spec", "store", "strategies", "sweep", "testing", "views")
 __all__ = ["RopesimError", "__version__", *_MODULES]
 
 

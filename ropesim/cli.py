@@ -4,9 +4,10 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -53,28 +54,47 @@ def commands(context: click.Context) -> None:
         raise RopesimError("COMMAND", None, f"use {' or '.join(sorted(commands.commands))}; see ropesim --help")
 
 
+class Asked(NamedTuple):
+    """The options of a run."""
+
+    as_json: bool
+    overwrite: bool
+    quiet: bool
+    workers: int
+    scheduler: str | None
+
+
 @commands.command()
 @click.argument("source", metavar="SPEC|EXAMPLE", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write results to this folder (a sweep: NAME.zarr).")
+@click.option("--workers", default=1, show_default=True, help="Processes that compute a sweep.")
+@click.option("--scheduler", metavar="URL", help="Compute a sweep on the Dask cluster there, tcp://host:8786.")
+@click.option("--explain", is_flag=True, help="Say what it would compute and take, and compute nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace the results of another spec in --out.")
 @click.option("--quiet", is_flag=True, help="No table and no progress bar.")
 @click.option("--list", "listing", is_flag=True, help="List the shipped examples and the fields of a spec.")
-def run(source: str | None, as_json: bool, out: Path | None, overwrite: bool, quiet: bool, listing: bool) -> int:
-    """Predict and simulate the head of a spec, side by side.
+def run(source: str | None, out: Path | None, listing: bool, explain: bool, workers: int, **options: Any) -> int:
+    """Predict and simulate the head of a spec, side by side; with a [sweep], every point of its grid.
 
-    SPEC is a file that ends in .toml; anything else is the name of a shipped example.
+    SPEC is a file that ends in .toml; anything else is the name of a shipped example. A sweep that was
+    interrupted resumes when the same command is given again.
     """
     from . import spec
+    from .errors import whole
     if listing:
         click.echo(_fields())
         return 0
     if source is None:
         raise RopesimError("SPEC", None, f"give a .toml file or an example: {', '.join(spec.examples())}")
+    asked = Asked(workers=whole("--workers", workers, least=1), **options)
     tables, folder = spec.read(source)
     tables = spec.located(tables, folder)
-    work = _sweep if "sweep" in tables else _single
-    return work(tables, folder, out, overwrite, as_json, quiet)
+    if explain:
+        return _explain(tables, folder, asked.as_json)
+    if "sweep" in tables:
+        return _sweep(tables, folder, out, asked)
+    return _single(tables, folder, out, asked.overwrite, asked.as_json, asked.quiet)
 
 
 def _single(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: bool, as_json: bool,
@@ -129,7 +149,7 @@ def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], v
     """Each file is whole or absent; the spec comes first, so that the folder says whose results it holds."""
     import tomli_w
 
-    from . import plots, point, sweep
+    from . import plots, point, store
     out.mkdir(parents=True, exist_ok=True)
     if not _holds(out, full):                          # nothing of another spec stays beside these results
         for name in FILES:
@@ -140,7 +160,7 @@ def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], v
     _replace(out / "spec.toml", tomli_w.dumps(full).encode())
     _replace(out / "table.csv", _csv(rows).encode())
     asked = {name: value for name, value in values.items() if name.split("_")[0] in full["run"]["quantities"]}
-    sweep.save(sweep.one(asked, full), out / "results.zarr")
+    store.save(store.one(asked, full), out / "results.zarr")
     portrait = point.portrait(case)
     caption = title(full)
     _replace(out / "profile.png", plots.png(plots.profile_figure(values, portrait, caption)))
@@ -167,28 +187,63 @@ def title(full: dict[str, Any]) -> str:
     return "; ".join(part for part in (f"{full['head']['kind']} head: {head}", bands, length) if part.strip())
 
 
-def _sweep(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: bool, as_json: bool,
-           quiet: bool) -> int:
-    from . import sweep
+def _sweep(tables: dict[str, Any], folder: Path, out: Path | None, asked: Asked) -> int:
+    from . import store
     if out is None or out.suffix != ".zarr":
         raise RopesimError("--out", None if out is None else str(out), "a sweep writes a store: give --out NAME.zarr")
     _check_parents(out)
-    stored = sweep.stored_spec(out) if out.exists() else tables
-    if stored is None and not (out / ".zgroup").exists():
+    if out.exists() and not store.is_store(out):
         raise RopesimError("--out", str(out), "choose another store, this is none of ours and stays as it is")
-    if stored != tables and not overwrite:
-        raise RopesimError("--out", str(out), "holds something else; choose another store or add --overwrite")
-    results = sweep.dataset(tables, folder, _progress(quiet, "points"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sweep.save(results, out)
-    failed = int((results["done"] == 0).sum())
-    if failed:
-        print(f"ropesim: {failed} of {results['done'].size} points failed; see `message` in the store", file=sys.stderr)
-    if as_json:
-        _print_json({"schema": 1, "ropesim": __version__, "store": str(out), "sizes": dict(results.sizes)})
-    elif not quiet:
-        click.echo(f"{out}: " + ", ".join(f"{name} {size}" for name, size in results.sizes.items()))
+    with _executor(asked) as (executor, ahead):
+        counts = store.run(tables, folder, out, executor=executor, ahead=ahead, overwrite=asked.overwrite,
+                           progress=_progress(asked.quiet, "chunks"))
+    if counts.failed:
+        print(f"ropesim: {counts.failed} of {counts.points} points failed; see `message` in the store", file=sys.stderr)
+    sizes = store.sizes(out)
+    if asked.as_json:
+        _print_json({"schema": 1, "ropesim": __version__, "store": str(out), "sizes": sizes})
+    elif not asked.quiet:
+        click.echo(f"{out}: " + ", ".join(f"{name} {size}" for name, size in sizes.items()))
     return 0
+
+
+@contextmanager
+def _executor(asked: Asked) -> Iterator[tuple[Any, int]]:
+    """What computes the chunks, and how many it should have at a time."""
+    from . import pool, sweep
+    if asked.scheduler is not None:
+        with pool.cluster(asked.scheduler) as (executor, threads):
+            yield executor, 2 * threads
+    elif asked.workers > 1:
+        sweep.warm()
+        with pool.processes(asked.workers) as executor:
+            yield executor, 2 * asked.workers
+    else:
+        yield None, 1
+
+
+def _explain(tables: dict[str, Any], folder: Path, as_json: bool) -> int:
+    from . import grid, sweep
+    points = grid.grid(tables)
+    what = sweep.layout(points, folder)
+    plan = sweep.plan(points, folder, what, sweep.chunked(points, what))
+    if as_json:
+        _print_json({"schema": 1, "ropesim": __version__, "plan": plan})
+        return 0
+    sizes = " x ".join(f"{dim} {size}" for dim, size in plan["dims"].items())
+    click.echo(f"{plan['points']} points{f' ({sizes})' if sizes else ''} in {plan['chunks']} chunks of up to "
+               f"{plan['points_per_chunk']}\n{', '.join(plan['quantities'])}: {_amount(plan['bytes'])} in the store "
+               f"before compression, {_amount(plan['bytes_per_chunk'])} in memory at a time for each worker\n"
+               f"about {plan['seconds_per_point']:.2g} s a point, {plan['seconds']:.3g} s in all on one core")
+    return 0
+
+
+def _amount(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.4g} {unit}"
 
 
 def _progress(quiet: bool, unit: str) -> Callable[[Iterable[int]], Iterable[int]]:
@@ -354,6 +409,78 @@ def _bands_table(b: Any) -> str:
     if len(rotated) < len(b.theta):
         lines.append(f"the other {len(b.theta) - len(rotated)} pairs are not rotated")
     return "\n".join(lines)
+
+
+@commands.command()
+@click.argument("store", metavar="STORE", type=click.Path(path_type=Path))
+@click.option("--x", help="Dim along the picture; by default the first one of more than one value.")
+@click.option("--y", help="Quantity; by default slash. A dim: heat map with this dim upwards.")
+@click.option("--hue", help="Dim that gets a colour a value; by default the second one of more than one value.")
+@click.option("--lag", type=int, help="Lag of slash; by default the one that is predicted to score highest.")
+@click.option("--at", multiple=True, metavar="DIM=VALUE", help="Fix a dim that is neither x nor hue.")
+@click.option("--map", "heat", is_flag=True, help="Heat maps of x and hue, predicted beside simulated.")
+@click.option("--out", type=click.Path(path_type=Path), help="Picture (.png, .svg, .pdf) or table (.csv, .nc, "
+              ".parquet); by default a PNG named like the store, next to it.")
+@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was drawn.")
+def plot(store: Path, x: str | None, y: str | None, hue: str | None, lag: int | None, at: tuple[str, ...], heat: bool,
+         out: Path | None, as_json: bool) -> None:
+    """Draw a sweep's store, predicted over simulated, or write it as a table.
+
+    Lines are predictions with their error, points simulations with 5 standard errors. A table holds the whole store.
+    """
+    from . import views
+    results = views.opened(store)
+    out = out or store.absolute().with_suffix(".png")
+    drawn: dict[str, Any] = {}
+    _check_file(out, store)
+    if out.suffix in PICTURES:
+        fixed = [_pair(text) for text in at] + ([] if lag is None else [("lag", str(lag))])
+        heat = heat or (y is not None and y not in views.quantities(results))
+        with views.readable(store):
+            one = views.view(results, x=x, y=y, hue=hue, at=fixed, heat=heat)
+        drawn = {"y": one.quantity, "x": one.x.name, "hue": one.hue and one.hue.name, "at": one.fixed, "map": heat}
+        missing, failed = one.missing, one.failed
+        from . import charts, plots
+        content = plots.encoded(charts.figure(one, heat=heat), out.suffix[1:])
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _replace(out, content)
+    else:
+        from . import export
+        for name, value in {"--x": x, "--y": y, "--hue": hue, "--lag": lag, "--at": at, "--map": heat}.items():
+            if value not in (None, (), False):
+                raise RopesimError(name, value, f"leave it out, {out.suffix} holds the whole store")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with views.readable(store):
+            missing, failed = views.unfinished(results)
+            export.write(results, out)
+    if missing or failed:
+        print(f"ropesim: {missing} points are missing and {failed} failed; see `done` and `message` in the store",
+              file=sys.stderr)
+    if as_json:
+        _print_json({"schema": 1, "ropesim": __version__, "store": str(store), "out": str(out), **drawn,
+                     "missing": missing, "failed": failed})
+    else:
+        click.echo(out)
+
+
+PICTURES, TABLES = (".png", ".svg", ".pdf"), (".csv", ".nc", ".parquet")
+
+
+def _check_file(out: Path, store: Path) -> None:
+    if out.suffix not in PICTURES + TABLES:
+        raise RopesimError("--out", str(out), f"use a name that ends in {', '.join(PICTURES + TABLES)}")
+    _check_parents(out)
+    if out.is_dir():
+        raise RopesimError("--out", str(out), "use a file, this is a folder")
+    if store.resolve() in out.resolve().parents:
+        raise RopesimError("--out", str(out), "use a file outside the store")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise RopesimError("--at", text, "write DIM=VALUE")
+    return name.strip(), value.strip()
 
 
 if __name__ == "__main__":

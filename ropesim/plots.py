@@ -28,7 +28,7 @@ def by_lag(values: Mapping[str, np.ndarray], ax: Axes, *, first: int = 0, last: 
     """
     mean, stderr, value, error = (values[f"slash_{kind}"][first:last]
                                   for kind in ("simulated", "stderr", "predicted", "error"))
-    kept = _thinned(len(mean))
+    kept = thinned(len(mean))
     lag = kept + first
     few = len(kept) <= 80
     ax.plot(lag, mean[kept], color=SIMULATED, lw=0 if few else 3, marker="o" if few else "", ms=6, alpha=0.75,
@@ -41,8 +41,12 @@ def by_lag(values: Mapping[str, np.ndarray], ax: Axes, *, first: int = 0, last: 
     return ax
 
 
-def _thinned(size: int) -> np.ndarray:
-    """Every lag up to 2000, then evenly spread on a log scale: a picture has no more columns."""
+def thinned(size: int) -> np.ndarray:
+    """Every lag up to 2000, then evenly spread on a log scale: a picture has no more columns.
+
+    >>> len(thinned(4000)), len(thinned(10 ** 6)) <= 4000
+    (4000, True)
+    """
     if size <= 4000:
         return np.arange(size)
     return np.unique(np.concatenate([np.arange(2000), np.geomspace(2000, size - 1, 2000).astype(int)]))
@@ -142,8 +146,19 @@ def png(figure: Figure) -> bytes:
     >>> png(Figure())[1:4]
     b'PNG'
     """
+    return encoded(figure, "png")
+
+
+def encoded(figure: Figure, ending: str) -> bytes:
+    """The figure as the bytes of a file: png, svg or pdf. The same figure gives the same bytes.
+
+    >>> encoded(Figure(), "pdf")[:4]
+    b'%PDF'
+    """
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
+    with matplotlib.rc_context({"svg.hashsalt": "ropesim"}):
+        figure.savefig(buffer, format=ending, dpi=120, metadata=stamp)
     return buffer.getvalue()
 
 

@@ -1,253 +1,302 @@
-"""Sweeps: every point of a grid of specs, computed and given back as a labelled table.
+"""Sweeps: the points of a grid of specs, in chunks, on any executor."""
 
-A single run is a grid of one point without axes.
-"""
-
-import hashlib
-import itertools
-import json
 import math
-import platform
-import re
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
-from copy import deepcopy
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import __version__
 from .case import build, check_lags
 from .errors import RopesimError
-from .point import Progress, Values, measure
-from .spec import dump, parse
+from .grid import Grid
+from .point import KINDS, measure
+from .spec import parse
 
-MOST_POINTS = 1_000_000
-
-
-class Axis(NamedTuple):
-    """One swept field: its dotted name, its values, and the dimension it runs along."""
-
-    field: str
-    values: list[Any]
-    dim: str
+BYTES = 1 << 26    # most bytes of a chunk by default
+POINTS = 64        # most points of a chunk by default
 
 
-def axes(tables: Mapping[str, Any]) -> list[Axis]:
-    """The axes of a [sweep] table. Raises RopesimError for a value that is no list and no range.
+class Layout(NamedTuple):
+    """What every point of a sweep holds: its quantities, the lags that are stored, the most tokens, the lengths."""
 
-    A list; {linspace = [a, b, n]}, {geomspace = [a, b, n]}, {range = [a, b, step]} (b left out) or
-    {values = [..]}, each with an optional dim: axes that share a dim zip, the others multiply.
+    quantities: tuple[str, ...]
+    lags: np.ndarray      # int64
+    length: int           # most tokens of a point: the keys that are stored
+    lengths: tuple[Any, ...]
 
-    >>> axes({"run.length": {"range": [8, 33, 8]}})[0].values
-    [8, 16, 24, 32]
+    @property
+    def names(self) -> list[str]:
+        """Variables of the store that hold numbers."""
+        return [f"{quantity}_{kind}" for quantity in self.quantities for kind in KINDS]
+
+    def ends(self, name: str) -> tuple[str, ...]:
+        """The dimension that a variable has beyond the swept ones.
+
+        >>> Layout(("slash",), np.arange(2), 2, ()).ends("slash_error")
+        ('lag',)
+        """
+        return {"slash": ("lag",), "received": ("key",)}.get(name.split("_")[0], ())
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """Entries of a variable beyond the swept dimensions.
+
+        >>> Layout(("slash",), np.arange(2), 2, ()).sizes("slash_error")
+        (2,)
+        """
+        return tuple({"lag": len(self.lags), "key": self.length}[end] for end in self.ends(name))
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one point."""
+        return 8 * sum(math.prod(self.sizes(name)) for name in self.names)
+
+
+def layout(points: Grid, folder: Path) -> Layout:
+    """What the points of a grid hold. Raises the first point's RopesimError where no point can be built.
+
+    >>> from .grid import grid
+    >>> spec = {"rope": {"preset": "llama-3-8b"}, "run": {"length": 8},
+    ...         "head": {"kind": "slash", "lag": 1, "strength": 1}}
+    >>> layout(grid(spec), Path(".")).length
+    8
     """
-    return [_axis(field, given) for field, given in tables.items()]
-
-
-def _axis(field: str, given: Any) -> Axis:
-    name, options = f"sweep.{field}", dict(given) if isinstance(given, dict) else {"values": given}
-    dim = options.pop("dim", field)
-    if len(options) != 1 or not isinstance(dim, str):
-        raise RopesimError(name, given, "give one of values, linspace, geomspace, range, and perhaps a dim")
-    (kind, numbers), = options.items()
-    if not isinstance(numbers, list) or not numbers or not all(isinstance(x, int | float | str) for x in numbers):
-        raise RopesimError(name, given, "give a list of at least one value, each a number or a string")
-    if any(isinstance(x, int) and abs(x) >= 1 << 63 for x in numbers):
-        raise RopesimError(name, given, "use whole numbers below 2**63, a store holds no larger ones")
-    if kind == "values":
-        return Axis(field, numbers, dim)
-    makers: dict[str, Callable[..., Any]] = {"linspace": np.linspace, "geomspace": np.geomspace, "range": range}
-    remedy = "use linspace, geomspace = [first, last, count] or range = [first, end, step]"
-    try:
-        if kind != "range" and (len(numbers) != 3 or numbers[2] > MOST_POINTS):
-            raise ValueError
-        with np.errstate(all="ignore"):
-            found = makers[kind](*numbers)
-        if len(found) > MOST_POINTS:
-            raise ValueError
-        values = list(np.asarray(found).tolist())
-    except (KeyError, TypeError, ValueError, OverflowError):
-        values = []
-    if not values or not np.isfinite(values).all() or np.iscomplexobj(values):
-        raise RopesimError(name, given, remedy)
-    return Axis(field, values, dim)
-
-
-def grid(tables: Mapping[str, Any]) -> tuple[dict[str, list[Axis]], list[dict[str, Any]]]:
-    """The axes of a spec by dimension, and the tables of every point in row-major order.
-
-    Raises RopesimError where axes that share a dim differ in length or a field cannot be set.
-
-    >>> dims, points = grid({"head": {}, "sweep": {"head.noise": [0.0, 0.1]}})
-    >>> list(dims), points
-    (['head.noise'], [{'head': {'noise': 0.0}}, {'head': {'noise': 0.1}}])
-    """
-    given = tables.get("sweep", {})
-    if not isinstance(given, dict) or (not given and "sweep" in tables):
-        raise RopesimError("sweep", given, "use a table of dotted fields, at least one")
-    dims: dict[str, list[Axis]] = {}
-    for axis in axes(given):
-        dims.setdefault(axis.dim, []).append(axis)
-    for dim, group in dims.items():
-        if dim in ("lag", "key", "done", "message") or not re.fullmatch(r"[\w.-]+", dim) or \
-                any(axis.field == dim for other in dims.values() if other is not group for axis in other):
-            raise RopesimError(f"sweep.{group[0].field}", dim, "use another dim, this one has a meaning of its own"
-                               if dim else "use a dim of at least one letter")
-        if len({len(axis.values) for axis in group}) > 1:
-            raise RopesimError(f"sweep dim {dim}", [len(a.values) for a in group], "give its axes equal lengths")
-    base = {name: table for name, table in tables.items() if name != "sweep"}
-    count = math.prod(len(group[0].values) for group in dims.values())
-    if count > MOST_POINTS:
-        raise RopesimError("points of sweep", count, f"use at most {MOST_POINTS}")
-    points = []
-    for index in itertools.product(*(range(len(group[0].values)) for group in dims.values())):
-        here = deepcopy(base)
-        for i, group in zip(index, dims.values()):
-            for axis in group:
-                _set(here, axis.field, axis.values[i])
-        points.append(here)
-    return dims, points
-
-
-def _set(tables: dict[str, Any], field: str, value: Any) -> None:
-    *path, last = field.split(".")
-    for part in path:
-        tables = tables.setdefault(part, {})
-        if not isinstance(tables, dict):
-            raise RopesimError(f"sweep.{field}", value, f"{part} is no table; name a field as table.field")
-    tables[last] = value
-
-
-def dataset(tables: Mapping[str, Any], folder: Path, progress: Progress = iter) -> Any:
-    """Every point of a spec computed, as an xarray.Dataset; its dimensions are the swept fields.
-
-    A point that fails is nan with its reason in `message`; `done` is 1 where a point was computed.
-    Raises RopesimError where every point fails.
-
-    >>> spec = {"rope": {"preset": "llama-3-8b"}, "run": {"length": 8}, "head": {"kind": "slash", "lag": 1},
-    ...         "sweep": {"head.strength": [0.0, 1.0]}}
-    >>> dict(dataset(spec, Path(".")).sizes)
-    {'head.strength': 2, 'lag': 8}
-    """
-    dims, points = grid(tables)
-    lengths = [n for group in dims.values() for axis in group if axis.field == "run.length" for n in axis.values]
-    results: list[Values] = []
-    messages: list[str] = []
-    failure: RopesimError | None = None
-    for n in progress(range(len(points))):
+    swept = tuple(points.values("run.length"))
+    first: RopesimError | None = None
+    for n in range(points.size):
         try:
-            results.append(_point(points[n], folder, lengths))
-            messages.append("")
+            case = _case(points.tables(n), folder, swept)
         except RopesimError as error:
-            failure = failure or error
-            results.append({})
-            messages.append(str(error))
-    if failure and not any(results):
-        raise failure
-    return _labelled(dims, results, messages, tables)
+            first = first or error
+            continue
+        known = [value for value in swept if isinstance(value, int) and value >= case.length]
+        length = max([case.length, *known])
+        asked = points.base.get("run", {}).get("lags") or range(length)
+        return Layout(tuple(case.run.quantities), np.array(asked, dtype=np.int64), length, swept)
+    raise first or RopesimError("points of sweep", 0, "use at least one")
 
 
-def _point(tables: dict[str, Any], folder: Path, lengths: list[Any]) -> Values:
+def _case(tables: dict[str, Any], folder: Path, lengths: tuple[Any, ...]) -> Any:
     spec = parse(tables)
     if lengths and spec.run.lags:                 # a lag beyond the length of some points only is padding there
         check_lags(spec.run.lags, max(n for n in lengths if isinstance(n, int)))
         spec = spec.model_copy(update={"run": spec.run.model_copy(update={"lags": []})})
-    return measure(build(spec, folder))
+    return build(spec, folder)
 
 
-def one(values: Values, tables: Mapping[str, Any]) -> Any:
-    """The values of a single run as an xarray.Dataset without swept dimensions.
+class _OneThread:
+    """One BLAS thread for as long as any thread is inside: limits of their own would undo each other."""
 
-    >>> one({"slash_predicted": np.ones(2)}, {})["slash_predicted"].dims
-    ('lag',)
+    def __init__(self) -> None:
+        self.lock, self.count = threading.Lock(), 0
+        self.limit: Any = None
+
+    def __enter__(self) -> None:
+        from threadpoolctl import threadpool_limits
+        with self.lock:
+            self.limit = self.limit if self.count else threadpool_limits(1, "blas")
+            self.count += 1
+
+    def __exit__(self, *_: Any) -> None:
+        with self.lock:
+            self.count -= 1
+            if not self.count:
+                self.limit.restore_original_limits()
+
+
+_ONE_THREAD = _OneThread()
+
+
+class Block(NamedTuple):
+    """Values of some points: float64[n, ...] by variable, nan where a point failed, and what failed."""
+
+    values: dict[str, np.ndarray]
+    messages: list[str]
+
+
+def block(tables: list[dict[str, Any]], folder: Path, what: Layout) -> Block:
+    """Points computed one after the other on one BLAS thread: what a worker does.
+
+    >>> spec = {"rope": {"preset": "llama-3-8b"}, "run": {"length": 8},
+    ...         "head": {"kind": "slash", "lag": 9, "strength": 1}}
+    >>> block([spec], Path("."), Layout(("sink",), np.arange(8), 8, ())).messages
+    ['head.lag = 9: use a lag below run.length = 8']
     """
-    return _labelled({}, [values], [""], tables)
+    values = {name: np.full((len(tables), *what.sizes(name)), np.nan) for name in what.names}
+    messages = []
+    with _ONE_THREAD:
+        for n, table in enumerate(tables):
+            try:
+                found = measure(_case(table, folder, what.lengths))
+                longest = max((value.size for name, value in found.items() if what.ends(name)), default=0)
+                if longest > what.length:
+                    raise RopesimError("run.length", longest, "give the number of tokens")
+            except RopesimError as error:
+                messages.append(str(error))
+                continue
+            messages.append("")
+            for name, value in found.items():
+                put(values[name][n:n + 1], value, what, name)
+    return Block(values, messages)
 
 
-def _labelled(dims: Mapping[str, list[Axis]], results: list[Values], messages: list[str],
-              tables: Mapping[str, Any]) -> Any:
-    import xarray
+def put(row: np.ndarray, value: np.ndarray, what: Layout, name: str) -> None:
+    """Write a point's value into its row, float64[1, ...]: the lags and keys that are stored.
 
-    shape = [len(group[0].values) for group in dims.values()]
-    names = next(values for values in results if values)
-    length = max((v.size for values in results for v in values.values() if v.ndim), default=0)
-    lags = tables.get("run", {}).get("lags") or list(range(length))
-    variables: dict[str, Any] = {}
-    for name in names:
-        ends = {"slash": "lag", "received": "key"}.get(name.split("_")[0])
-        kept = np.array(lags) if ends == "lag" else np.arange(length)
-        table = np.full((len(results), len(kept)) if ends else len(results), np.nan)
-        for n, values in enumerate(results):
-            if values and ends:
-                inside = kept < values[name].size
-                table[n, inside] = values[name][kept[inside]]
-            elif values:
-                table[n] = values[name]
-        variables[name] = ([*dims, ends] if ends else [*dims], table.reshape((*shape, *table.shape[1:])))
-    variables["done"] = ([*dims], np.array([bool(v) for v in results], dtype=np.uint8).reshape(shape))
-    variables["message"] = ([*dims], np.array(messages, dtype=object).reshape(shape))
-    coordinates: dict[str, Any] = {axis.field: (dim, axis.values) for dim, group in dims.items() for axis in group}
-    coordinates |= {"lag": lags} if any(n.startswith("slash") for n in names) else {}
-    coordinates |= {"key": np.arange(length)} if any(n.startswith("received") for n in names) else {}
-    return xarray.Dataset(variables, coordinates, attrs=_attributes(tables))
-
-
-def _attributes(tables: Mapping[str, Any]) -> dict[str, Any]:
-    text = json.dumps(tables, sort_keys=True)
-    return {"spec": text, "spec_hash": hashlib.sha256(text.encode()).hexdigest(), "version": __version__,
-            "seed": tables.get("run", {}).get("seed", 0), "platform": f"{platform.system()} {platform.machine()}"}
-
-
-def stored_spec(path: Path) -> dict[str, Any] | None:
-    """The spec that a store was computed from, or None where there is no store of ours.
-
-    >>> stored_spec(Path("nowhere.zarr"))
+    >>> row = np.zeros((1, 1))
+    >>> put(row, np.arange(3.0), Layout(("slash",), np.array([2]), 3, ()), "slash_error")
+    >>> row
+    array([[2.]])
     """
-    import xarray
+    if not what.ends(name):
+        row[0] = value
+        return
+    kept = what.lags if what.ends(name) == ("lag",) else np.arange(what.length)
+    inside = kept < value.size
+    row[0, inside] = value[kept[inside]]
+
+
+def chunked(points: Grid, what: Layout, most: int | None = None) -> tuple[int, ...]:
+    """Points of a chunk along each dimension: whole rows of the last dimensions, at most `most` points.
+
+    >>> from .grid import grid
+    >>> spec = {"head": {}, "sweep": {"head.lag": [1, 2, 3], "head.noise": [0.0, 0.1]}}
+    >>> chunked(grid(spec), Layout(("sink",), np.arange(8), 8, ()), 4)
+    (2, 2)
+    """
+    left = most if most is not None else max(1, min(POINTS, BYTES // max(what.bytes, 1), points.size // 8))
+    sizes: list[int] = []
+    for size in reversed(points.shape):
+        sizes.insert(0, max(1, min(size, left)))
+        left = left // size if left >= size else 0
+    return tuple(sizes)
+
+
+def regions(shape: tuple[int, ...], chunk: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """The chunks of a grid as slices, in row-major order.
+
+    >>> regions((3,), (2,))
+    [(slice(0, 2, None),), (slice(2, 3, None),)]
+    """
+    starts = [range(0, size, step) for size, step in zip(shape, chunk)]
+    return [tuple(slice(start, min(start + step, size)) for start, step, size in zip(corner, chunk, shape))
+            for corner in product(*starts)]
+
+
+def inside(region: tuple[slice, ...], shape: tuple[int, ...]) -> list[int]:
+    """The points of a chunk, in row-major order.
+
+    >>> inside((slice(1, 2), slice(0, 2)), (3, 2))
+    [2, 3]
+    """
+    if not shape:
+        return [0]
+    corners = np.ix_(*(np.arange(part.start, part.stop) for part in region))
+    return [int(n) for n in np.ravel_multi_index(corners, shape).ravel()]
+
+
+def results(points: Grid, folder: Path, what: Layout, wanted: Iterable[tuple[slice, ...]], executor: Executor | None,
+            ahead: int = 4) -> Iterator[tuple[tuple[slice, ...], Block]]:
+    """Chunks of a grid as they are finished; at most `ahead` are with the executor at any time.
+
+    Without an executor they are computed here, one by one. An interrupt lets chunks in flight finish, gives
+    them, and then is raised; a second one is raised at once. Raises OSError where the executor has died.
+
+    >>> from .grid import grid
+    >>> points = grid({"rope": {"preset": "llama-3-8b"}, "run": {"length": 8},
+    ...                "head": {"kind": "slash", "lag": 1, "strength": 1}, "sweep": {"head.lag": [1, 2, 3]}})
+    >>> [region for region, _ in results(points, Path("."), layout(points, Path(".")), regions((3,), (2,)), None)]
+    [(slice(0, 2, None),), (slice(2, 3, None),)]
+    """
+    jobs = ((region, [points.tables(n) for n in inside(region, points.shape)]) for region in wanted)
+    with _interruptible() as stopped:
+        if executor is None:
+            for region, tables in jobs:
+                yield region, block(tables, folder, what)
+                if stopped():
+                    raise KeyboardInterrupt
+            return
+        flying: dict[Future[Block], tuple[slice, ...]] = {}
+        while True:
+            while len(flying) < ahead and not stopped() and (job := next(jobs, None)) is not None:
+                flying[executor.submit(block, job[1], folder, what)] = job[0]
+            if not flying:
+                break
+            for future in wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                try:
+                    found = future.result()
+                except (BrokenExecutor, CancelledError) as error:
+                    raise OSError(f"a worker has died ({str(error) or type(error).__name__})") from error
+                yield flying.pop(future), found
+        if stopped():
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Whether an interrupt has come; the second is an exception at once."""
+    seen: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+    if threading.current_thread() is not threading.main_thread():       # signals come to the main thread alone
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, note)
     try:
-        with xarray.open_zarr(path) as store:
-            return dict(json.loads(store.attrs["spec"]))
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def save(results: Any, path: Path) -> None:
-    """Write a Dataset as a zarr store that is either whole or absent: built beside, then renamed.
-
-    >>> import xarray
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save(xarray.Dataset({"x": ("lag", [1.0])}), Path(folder) / "a.zarr")
-    ...     float(xarray.open_zarr(Path(folder) / "a.zarr").x[0])
-    1.0
-    """
-    if path.is_file():
-        raise RopesimError("store", str(path), "choose another name, this is a file")
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        results.to_zarr(beside / "new", mode="w", consolidated=True, zarr_format=2)
-        if path.exists():
-            path.rename(beside / "old")
-        try:
-            (beside / "new").rename(path)
-        except BaseException:
-            if (beside / "old").exists():
-                (beside / "old").rename(path)
-            raise
+        yield lambda: bool(seen)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        signal.signal(signal.SIGINT, before)
 
 
-def resolved(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables of a spec with every default written out; a sweep's stay as they are, below them.
+def warm() -> None:
+    """Compile, or find in the cache, what points need, so that workers need not all do it.
 
-    >>> resolved({"rope": {"preset": "llama-3-8b"}, "head": {"kind": "slash", "lag": 1, "strength": 1.0},
-    ...           "run": {"length": 8}})["run"]["samples"]
-    16
+    >>> warm()
     """
-    first = grid(tables)[1][0]
-    if "sweep" not in tables:
-        return dump(parse(first))
-    return dict(tables)
+    head = {"kind": "slash", "lag": 1, "strength": 1.0, "noise": 0.1}
+    tiny = {"rope": {"kind": "custom", "theta": [1.0]}, "run": {"length": 4, "samples": 2}}
+    for table in ({**tiny, "head": head}, {**tiny, "head": {**head, "noise": 0.0, "sink": {"margin": 1.0}}}):
+        measure(_case(table, Path("."), ()))
+
+
+def plan(points: Grid, folder: Path, what: Layout, chunk: tuple[int, ...]) -> dict[str, Any]:
+    """What computing the points would take, before any is: counts, bytes, and seconds on one core.
+
+    The time is that of the first point that can be built, from the operations of its simulation
+    (a product of 2 B T^2 / 2, and 4 ns for each score, a sample) and of its prediction; a factor of two either way.
+
+    >>> from .grid import grid
+    >>> one = grid({"rope": {"preset": "llama-3-8b"}, "run": {"length": 8},
+    ...             "head": {"kind": "slash", "lag": 1, "strength": 1}})
+    >>> plan(one, Path("."), layout(one, Path(".")), ())["points"]
+    1
+    """
+    seconds = 0.0
+    for n in range(points.size):
+        try:
+            seconds = _seconds(_case(points.tables(n), folder, what.lengths))
+            break
+        except RopesimError:
+            continue
+    size = math.prod(chunk)
+    return {"points": points.size, "dims": dict(zip(points.dims, points.shape)),
+            "chunks": math.prod(-(-n // step) for n, step in zip(points.shape, chunk)), "points_per_chunk": size,
+            "quantities": list(what.quantities), "bytes": what.bytes * points.size,
+            "bytes_per_chunk": what.bytes * size, "seconds_per_point": seconds, "seconds": seconds * points.size}
+
+
+def _seconds(case: Any) -> float:
+    """About how long one point takes on one core."""
+    seen = min(case.window or case.length, case.length)
+    scores = case.length * seen - seen * (seen - 1) / 2
+    samples = case.run.samples if case.head.random else 1
+    simulated = samples * scores * (4e-9 + 0.06e-9 * 2 * case.theta.size)
+    return float(1e-3 + simulated + (0.05 + 1e-5 * case.length if case.head.random else 2e-7 * case.length))

@@ -182,3 +182,19 @@ def logit_moments(mean, cov, theta, lag, scale):
     first = math.fsum(a * gaussian_moment(mean, cov, x) for a, x in terms)
     square = math.fsum(a * b * gaussian_moment(mean, cov, x + y) for a, x in terms for b, y in terms)
     return first, square - first * first
+
+
+def batch(logits, sink, skip, window):
+    """slash, received, and the means over the rows >= T // 2 of entropy and participation, of each head in turn."""
+    heads = []
+    for n, row in enumerate(logits):
+        by_lag, by_key, disorder, square = profile(lag_scores(row, None if sink is None else sink[n], window), skip)
+        half = len(row) // 2
+        heads.append((by_lag, by_key, mean(disorder[half:]), mean(square[half:])))
+    return heads
+
+
+def early_rows(weights, values, rows):
+    """total[j] = sum over the rows 1 <= i < rows of values[i] weights[i - j], for keys 1 <= j <= i; weights by lag."""
+    return [math.fsum(values[i] * weights[i - j] for i in range(max(j, 1), rows)) if j else 0.0
+            for j in range(len(values))]

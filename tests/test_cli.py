@@ -131,17 +131,23 @@ def test_a_comparison_that_fails_exits_1_and_still_writes_its_results(ropesim, u
         False, True, True]
 
 
-@pytest.mark.parametrize("line", ["run spec.toml --out new", "run sweep.toml --out new.zarr"])
-def test_an_interrupt_exits_130_with_one_line_and_leaves_nothing(ropesim, monkeypatch, line):
+@pytest.mark.parametrize("line, left", [("run spec.toml --out new", []),
+                                        ("run sweep.toml --out new.zarr", ["new.zarr"])])
+def test_an_interrupt_exits_130_with_one_line_and_leaves_nothing_or_a_store_that_resumes(ropesim, line, left):
     Path("sweep.toml").write_text(SWEEP)
 
     def interrupt(case, *_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(point, "predicted", interrupt)
-    code, out, err = ropesim(line)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(point, "predicted", interrupt)
+        code, out, err = ropesim(line)
     assert (code, out, err.strip()) == (130, "", "ropesim: interrupted")       # click first ends the line of the ^C
-    assert sorted(path.name for path in Path().iterdir()) == ["spec.toml", "sweep.toml"]
+    assert sorted(path.name for path in Path().iterdir()) == [*left, "spec.toml", "sweep.toml"]
+    if left:
+        assert ropesim(f"{line} --quiet")[0] == 0
+        with xarray.open_zarr("new.zarr") as store:
+            assert (store.done == 1).all()
 
 
 @pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), MemoryError("2 TiB")])
@@ -251,7 +257,8 @@ def test_a_sweep_writes_one_store_counts_its_failures_and_exits_0(ropesim):
     assert strict(out) == {"schema": 1, "ropesim": __version__, "store": "deep/a.zarr",
                            "sizes": {"head.strength": 3, "head.lag": 2, "lag": 16}}
     with xarray.open_zarr("deep/a.zarr") as store:
-        assert store.done.values.tolist() == [[1, 0]] * 3
+        assert store.done.values.tolist() == [[1, 1]] * 3
+        assert (store.message != "").values.tolist() == [[False, True]] * 3
         assert json.loads(store.attrs["spec"]) == tomllib.loads(SWEEP)
     assert [path.name for path in Path("deep").iterdir()] == ["a.zarr"]
 
@@ -265,10 +272,12 @@ def test_disagreement_never_changes_the_exit_code_of_a_sweep(ropesim, monkeypatc
     assert code == 0 and out == "a.zarr: head.strength 3, head.lag 2, lag 16\n"
 
 
-def test_a_store_of_the_same_sweep_is_replaced_and_of_another_refused_unless_overwritten(ropesim):
+def test_a_store_of_the_same_sweep_is_resumed_and_of_another_refused_unless_overwritten(ropesim):
     Path("spec.toml").write_text(SWEEP)
-    for _ in range(2):
-        assert ropesim("run spec.toml --quiet --out a.zarr")[0] == 0
+    assert ropesim("run spec.toml --quiet --out a.zarr")[0] == 0
+    before = {path: path.stat().st_ino for path in Path("a.zarr").rglob("*")}
+    assert ropesim("run spec.toml --quiet --out a.zarr")[0] == 0
+    assert {path: path.stat().st_ino for path in Path("a.zarr").rglob("*")} == before
     Path("spec.toml").write_text(SWEEP.replace("0.5", "0.6"))
     before = snapshot("a.zarr")
     assert ropesim("run spec.toml --quiet --out a.zarr")[0] == 2 and snapshot("a.zarr") == before

@@ -212,7 +212,7 @@ def run_page(page: str, name: str) -> int:
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md", "docs/sweeps.md"])
 def test_the_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_page((ROOT / name).read_text(encoding="utf-8"), name) > 0

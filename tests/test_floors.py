@@ -25,8 +25,8 @@ LEVEL = {
     "claims.rope": 5.3, "claims.slash": 5.3, "claims.tappa": 5.3, "claims.sinks": 5.3, "claims.mixing": 5.3,
     "claims.registry": 5.4, "claims.check": 5.5,
     "spec": 6, "case": 6.2,
-    "point": 6.5, "sweep": 7, "compare": 7,
-    "plots": 8, "report": 8.5, "capture": 8,
+    "grid": 6.1, "pool": 6.1, "point": 6.5, "sweep": 7, "store": 7.1, "compare": 7,
+    "views": 7.5, "export": 8, "plots": 8, "charts": 8.1, "report": 8.5, "capture": 8,
     "cli": 9,
 }
 # Lines above that wait for their file.
@@ -45,11 +45,12 @@ HOMES = {
     "numba": {"jit", "predict.kernels", "simulate.kernels"},
     "sympy": {"claims"},
     "hypothesis": {"strategies", "testing", "claims"},
-    "matplotlib": {"plots"},
+    "matplotlib": {"plots", "charts"},
     "torch": {"capture"}, "transformers": {"capture"},
     "pydantic": {"spec"},
     "click": {"cli"},
-    "xarray": {"sweep", "plots", "compare"}, "zarr": {"sweep"},
+    "xarray": {"store", "views", "plots", "compare"}, "zarr": {"store"},
+    "pandas": {"export"}, "pyarrow": {"export"}, "h5netcdf": {"export"},
 }
 
 
@@ -240,6 +241,10 @@ def test_the_house_permits(module, source):
     ("spec", "import click", "may not load click"),
     ("spec", "import xarray as xr", "may not load xarray"),
     ("plots", "import zarr", "may not load zarr"),
+    ("views", "from matplotlib.figure import Figure", "may not load matplotlib"),
+    ("views", "import pandas", "may not load pandas"),
+    ("charts", "def f():\n    import xarray", "may not load xarray"),
+    ("cli", "def plot():\n    import pyarrow", "may not load pyarrow"),
 ])
 def test_the_house_rejects(module, source, complaint):
     assert any(complaint in found for found in complaints(module, source))

@@ -52,8 +52,8 @@ def test_an_unknown_error_draws_no_band():
 
 
 @given(st.integers(1, 10 ** 6))
-def test_thinned_lags_rise_from_the_first_to_the_last_and_fit_a_picture(size):
-    kept = plots._thinned(size)
+def testthinned_lags_rise_from_the_first_to_the_last_and_fit_a_picture(size):
+    kept = plots.thinned(size)
     assert (kept[0], kept[-1]) == (0, size - 1) and len(kept) <= 4000
     assert (np.diff(kept) > 0).all()
 

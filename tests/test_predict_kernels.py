@@ -115,3 +115,54 @@ def test_an_entry_on_a_column_has_its_value(share, want):
     values = np.array([[9.0, 2.0, 9.0, 9.0, 5.0, 9.0, 9.0]])
     seen = kernels.interpolate(values, np.zeros(1, int), np.array([[0], [3]]), np.zeros(1), np.array([share]))
     np.testing.assert_allclose(seen, want, rtol=EXACT)
+
+
+def tile(length, spread, seed, window=None):
+    """One head in a tile of two lanes, as `batch.profiles` holds it."""
+    logits = spread * np.random.default_rng(seed).uniform(-1, 1, (1, length))
+    x, ref, rises = np.empty((2, length, 2)), np.empty((length, 2)), np.empty(length, bool)
+    kernels.lag_tiles(logits, logits, 0, window or length, STEP, x, ref, rises)
+    return logits[0], x, ref, rises
+
+
+@given(st.integers(1, 40), spreads, seeds)
+def test_a_tile_holds_logits_less_their_stair(length, spread, seed):
+    logits, x, ref, rises = tile(length, spread, seed)
+    stairs = staircase(logits)
+    for k in range(2):                                  # the second lane repeats the only head
+        np.testing.assert_array_equal(ref[:, k], stairs)
+        np.testing.assert_array_equal(x[0, :, k], logits - stairs)
+        np.testing.assert_array_equal(x[1, 1:, k], np.minimum(logits[1:] - stairs[:-1], 100))
+    np.testing.assert_array_equal(rises[1:], np.diff(stairs) > 0)
+
+
+@given(st.integers(2, 40), spreads, seeds)
+def test_rows_of_a_tile_are_those_of_prefix_sums(length, spread, seed):
+    logits, x, ref, rises = tile(length, spread, seed)
+    e, v, means = np.exp(x), np.empty((length, 2)), np.empty((4, 2))
+    kernels.row_tiles(x, e, ref, rises, v, means)
+    s, p, _ = kernels.prefix_sums(logits - ref[:, 0], ref[:, 0])
+    np.testing.assert_allclose(v[1:, 1], 1 / (s[:-1] + e[1, 1:, 1]), rtol=EXACT)
+    np.testing.assert_allclose(means[3], p[length - 2], rtol=EXACT, atol=1e-290)
+
+
+@given(st.integers(2, 40), st.sampled_from([0.0, 1.0, 40.0]), seeds, st.sampled_from([0.0, 3.0, 1e3, 1e9]))
+def test_early_rows_are_their_naive_twin_and_leave_the_rest(length, spread, seed, limit):
+    logits, x, ref, rises = tile(length, spread, seed)
+    e, v, means = np.exp(x), np.empty((length, 2)), np.empty((4, 2))
+    kernels.row_tiles(x, e, ref, rises, v, means)
+    weights, values, total = np.zeros((2, 2 * length)), np.zeros((2, 2 * length)), np.empty((2, length))
+    kernels.turned(e, v, weights, values)
+    split = kernels.early_rows(weights, values, ref, means[3], limit, length, total)
+    top = ref[length - 2, 0]
+    by_lag, by_row = np.exp(logits - top), v[1:, 0] * np.exp(top - ref[:-1, 0])
+    slow = naive.early_rows(by_lag.tolist(), [0.0, *by_row.tolist()], int(split[0]))
+    np.testing.assert_allclose(total[0], slow, rtol=EXACT)
+    left = np.where(np.arange(1, length) >= split[0], by_row, 0.0)
+    np.testing.assert_allclose(values[0, 1:length], left, rtol=EXACT)
+    np.testing.assert_allclose(weights[0, length - 1:0:-1], by_lag[:-1], rtol=EXACT)
+    norm = np.linalg.norm(by_lag[:-1])
+    assert np.linalg.norm(left) * norm <= limit * (1 + EXACT)
+    if split[0] > 1:                                    # and one row more would be too many
+        assert np.linalg.norm(by_row[split[0] - 2:]) * norm >= limit * (1 - EXACT)
+    np.testing.assert_array_equal(total[0], total[1])

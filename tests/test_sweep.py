@@ -1,21 +1,23 @@
-import json
 import math
-import warnings
+import signal
+import threading
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray
-from tolerances import EXACT
+from hypothesis import example, given, strategies as st
 
-from ropesim import __version__, sweep
+from ropesim import sweep
 from ropesim.case import build
 from ropesim.errors import RopesimError
-from ropesim.point import KINDS, measure
+from ropesim.grid import grid
+from ropesim.point import measure
 from ropesim.spec import parse
-from ropesim.sweep import axes, dataset, grid, one, resolved, save
+from ropesim.sweep import Layout, block, chunked, inside, layout, plan, put, regions, results
 
 HERE = Path(".")
+SHAPES = st.lists(st.integers(1, 9), max_size=4).map(tuple)
 
 
 def tables(swept=None, **run):
@@ -24,232 +26,227 @@ def tables(swept=None, **run):
     return base | ({"sweep": swept} if swept else {})
 
 
-def point(**changes):
-    spec = tables()
-    for field, value in changes.items():
-        table, name = field.split("__")
-        spec[table][name] = value
-    return measure(build(parse(spec), HERE))
+def grid_of(shape):
+    """A grid of this shape; its fields mean nothing."""
+    return grid({"sweep": {f"a.x{n}": {"range": [size]} for n, size in enumerate(shape)}} if shape else {})
 
 
-def values_of(given):
-    return axes({"head.noise": given})[0].values
+def captured(tmp_path, lengths):
+    for length in lengths:
+        x = np.random.default_rng(length).normal(size=(1, 1, length, 4))
+        np.savez(tmp_path / f"{length}.npz", q=x, k=x, theta=np.array([1.0, 0.1]), scale=0.5, layout="half")
+    return {"head": {"kind": "captured", "layer": 0, "head": 0},
+            "sweep": {"head.file": [f"{length}.npz" for length in lengths]}}
 
 
-# Axes and grids
+# Chunks
 
-def test_axes_come_from_lists_and_from_ranges():
-    assert values_of([0.5, 0.1, 2]) == [0.5, 0.1, 2]
-    assert values_of({"values": ["a", "b"]}) == ["a", "b"]
-    assert values_of({"linspace": [0, 1, 5]}) == [0.0, 0.25, 0.5, 0.75, 1.0]
-    assert np.allclose(values_of({"geomspace": [1e4, 1e7, 4]}), [1e4, 1e5, 1e6, 1e7], rtol=EXACT)
-    assert values_of({"range": [3]}) == [0, 1, 2]
-    assert values_of({"range": [2, 9, 3]}) == [2, 5, 8]
-    assert all(type(x) is int for x in values_of({"range": [3]}))
-
-
-def test_an_axis_runs_along_its_own_field_or_along_the_dim_it_names():
-    assert axes({"head.noise": [0.1]})[0].dim == "head.noise"
-    assert axes({"head.noise": {"values": [0.1], "dim": "case"}})[0].dim == "case"
+@given(SHAPES, st.integers(1, 80))
+@example((), 1)
+@example((3, 1, 4), 4)
+def test_chunks_hold_every_point_once_and_never_more_than_asked_for(shape, most):
+    chunk = chunked(grid_of(shape), Layout(("sink",), np.arange(8), 8, ()), most)
+    parts = [inside(region, shape) for region in regions(shape, chunk)]
+    assert sorted(n for part in parts for n in part) == list(range(math.prod(shape)))
+    assert all(part == sorted(part) and 1 <= len(part) <= most for part in parts)
+    assert [part[0] for part in parts] == sorted(part[0] for part in parts)
 
 
-def test_axes_multiply_in_the_order_of_the_spec():
-    dims, points = grid(tables({"head.lag": [1, 2], "head.strength": [0.0, 1.0, 3.0]}))
-    assert list(dims) == ["head.lag", "head.strength"]
-    assert [(p["head"]["lag"], p["head"]["strength"]) for p in points] == [
-        (1, 0.0), (1, 1.0), (1, 3.0), (2, 0.0), (2, 1.0), (2, 3.0)]
+@given(SHAPES, st.integers(1, 80))
+def test_a_chunk_is_a_run_of_whole_rows(shape, most):
+    chunk = chunked(grid_of(shape), Layout(("sink",), np.arange(8), 8, ()), most)
+    broken = [n for n, (step, size) in enumerate(zip(chunk, shape)) if step < size]
+    assert all(step == 1 for step in chunk[:max(broken, default=0)])
+    if broken:                                    # one more along the last dimension that is cut would be too many
+        assert math.prod(chunk) // chunk[broken[-1]] * (chunk[broken[-1]] + 1) > most
 
 
-def test_axes_that_share_a_dim_zip_and_others_multiply_with_them():
-    swept = {"head.lag": {"values": [1, 2], "dim": "case"}, "run.seed": [5, 6],
-             "run.length": {"values": [8, 16], "dim": "case"}}
-    dims, points = grid(tables(swept))
-    assert {dim: [axis.field for axis in group] for dim, group in dims.items()} == {
-        "case": ["head.lag", "run.length"], "run.seed": ["run.seed"]}
-    assert [(p["head"]["lag"], p["run"]["length"], p["run"]["seed"]) for p in points] == [
-        (1, 8, 5), (1, 8, 6), (2, 16, 5), (2, 16, 6)]
+@given(st.data(), SHAPES)
+def test_the_points_of_a_region_are_those_of_an_array_of_that_shape(data, shape):
+    chunk = tuple(data.draw(st.integers(1, size)) for size in shape)
+    every = np.arange(math.prod(shape)).reshape(shape)
+    for region in regions(shape, chunk):
+        assert inside(region, shape) == every[region].ravel().tolist()
 
 
-def test_a_grid_leaves_the_given_tables_alone_and_makes_tables_that_are_missing():
-    given = tables({"head.sink.margin": [1.0, 2.0]})
-    before = json.dumps(given)
-    assert [p["head"]["sink"]["margin"] for p in grid(given)[1]] == [1.0, 2.0]
-    assert json.dumps(given) == before
+def test_chunks_are_small_in_memory_in_points_and_beside_the_whole():
+    what = Layout(("slash",), np.arange(1 << 20), 1 << 20, ())
+    assert what.bytes == 8 * 4 << 20 and chunked(grid_of((1000,)), what) == (sweep.BYTES // what.bytes,)
+    assert chunked(grid_of((10, 1000)), Layout(("sink",), np.arange(8), 8, ())) == (1, sweep.POINTS)
+    assert chunked(grid_of((80,)), Layout(("sink",), np.arange(8), 8, ())) == (10,)
+    huge = Layout(("slash",), np.arange(1 << 24), 1 << 24, ())
+    assert chunked(grid_of((9,)), huge) == (1,)
 
 
-def test_without_a_sweep_the_grid_is_one_point_without_dims():
-    assert grid(tables()) == ({}, [tables()])
+# Layouts
+
+def test_the_layout_holds_the_longest_of_the_swept_lengths():
+    what = layout(grid(tables({"run.length": [4, 16, 8]}, quantities=["slash", "received", "sink"])), HERE)
+    assert (what.length, what.lags.tolist(), what.lengths) == (16, list(range(16)), (4, 16, 8))
+    assert what.sizes("slash_error") == what.sizes("received_error") == (16,) and what.sizes("sink_error") == ()
+    assert what.bytes == 8 * 4 * (16 + 16 + 1)
 
 
-def test_the_grid_is_limited(monkeypatch):
-    monkeypatch.setattr(sweep, "MOST_POINTS", 5)
-    assert len(grid(tables({"head.lag": [1, 2], "run.seed": [1, 2]}))[1]) == 4
-    for swept in ({"head.lag": [1, 2], "run.seed": [1, 2, 3]}, {"run.seed": {"range": [6]}},
-                  {"head.noise": {"linspace": [0, 1, 6]}}):
-        with pytest.raises(RopesimError, match="sweep"):
-            grid(tables(swept))
-
-
-# Datasets
-
-def test_every_point_holds_what_a_single_run_of_it_gives():
-    found = dataset(tables({"head.lag": [1, 2], "head.strength": [0.5, 2.0]}), HERE)
-    assert dict(found.sizes) == {"head.lag": 2, "head.strength": 2, "lag": 8}
-    for lag in (1, 2):
-        for strength in (0.5, 2.0):
-            single = point(head__lag=lag, head__strength=strength)
-            here = found.sel({"head.lag": lag, "head.strength": strength})
-            assert all(np.array_equal(here[name].values, value, equal_nan=True) for name, value in single.items())
-
-
-def test_points_share_their_streams_so_that_a_larger_grid_changes_no_value():
-    small, large = (dataset(tables({"head.noise": noise}, samples=2), HERE) for noise in ([0.2], [0.1, 0.2, 0.4]))
-    assert small.isel({"head.noise": 0}).slash_simulated.values.tobytes() == \
-        large.sel({"head.noise": 0.2}).slash_simulated.values.tobytes()
-
-
-def test_a_dim_of_its_own_carries_the_swept_fields_as_coordinates():
-    found = dataset(tables({"head.lag": {"values": [1, 2], "dim": "case"},
-                            "head.strength": {"values": [1.0, 3.0], "dim": "case"}}), HERE)
-    assert dict(found.sizes) == {"case": 2, "lag": 8}
-    assert found["head.lag"].values.tolist() == [1, 2] and found["head.strength"].dims == ("case",)
-
-
-def test_a_point_that_fails_is_nan_with_its_reason_and_the_sweep_goes_on():
-    seen = []
-    found = dataset(tables({"head.lag": [1, 9, 2]}), HERE, lambda work: (seen.append(n) or n for n in work))
-    assert seen == [0, 1, 2] and found.done.values.tolist() == [1, 0, 1] and found.done.dtype == np.uint8
-    assert found.message.values.tolist() == ["", "head.lag = 9: use a lag below run.length = 8", ""]
-    assert np.isnan(found.slash_predicted.values[1]).all() and np.isfinite(found.slash_predicted.values[[0, 2]]).all()
-
-
-def test_the_first_point_may_fail():
-    found = dataset(tables({"head.lag": [9, 2]}), HERE)
-    assert found.done.values.tolist() == [0, 1] and found.sizes["lag"] == 8
-
-
-def test_a_sweep_whose_points_all_fail_raises_the_first_reason():
-    with pytest.raises(RopesimError, match="head.lag = 9: "):
-        dataset(tables({"head.lag": [9, 10]}), HERE)
-
-
-def test_shorter_points_are_padded_where_the_length_is_swept():
-    found = dataset(tables({"run.length": [4, 8]}, quantities=["slash", "received", "sink"]), HERE)
-    assert dict(found.sizes) == {"run.length": 2, "lag": 8, "key": 8}
-    for name in ("slash", "received"):
-        for kind in KINDS[::2]:
-            assert np.isfinite(found[f"{name}_{kind}"].values).sum(axis=1).tolist() == [4, 8]
-    assert found.slash_predicted.values[0, :4].tolist() == point(run__length=4)["slash_predicted"].tolist()
-    assert found.sink_predicted.dims == ("run.length",)
-
-
-def test_lags_choose_what_is_stored():
-    whole, part = dataset(tables(), HERE), dataset(tables(lags=[5, 0, 2]), HERE)
-    assert part.lag.values.tolist() == [5, 0, 2]
-    assert part.slash_simulated.values.tolist() == whole.slash_simulated.values[[5, 0, 2]].tolist()
-
-
-def test_a_lag_beyond_the_length_of_some_points_is_padding_there():
-    found = dataset(tables({"run.length": [4, 8]}, lags=[2, 6]), HERE)
-    assert np.isnan(found.slash_predicted.values).tolist() == [[False, True], [False, False]]
+def test_the_layout_holds_the_lags_that_are_asked_for():
+    what = layout(grid(tables(lags=[5, 0, 2], quantities=["slash", "received"])), HERE)
+    assert what.lags.tolist() == [5, 0, 2] and what.sizes("received_stderr") == (8,)
+    assert layout(grid(tables({"run.length": [4, 8]}, lags=[2, 6])), HERE).lags.tolist() == [2, 6]
     with pytest.raises(RopesimError, match="run.lags = 8: use lags below run.length = 8"):
-        dataset(tables({"run.length": [4, 8]}, lags=[8]), HERE)
+        layout(grid(tables({"run.length": [4, 8]}, lags=[8])), HERE)
 
 
-def test_a_field_without_slash_needs_no_lags():
-    found = dataset(tables(quantities=["sink", "entropy"]), HERE)
-    assert dict(found.sizes) == {} and sorted(found.coords) == []
+def test_the_layout_is_that_of_the_first_point_that_can_be_built():
+    assert layout(grid(tables({"head.lag": [99, 2]})), HERE).length == 8
+    with pytest.raises(RopesimError, match="head.lag = 9: "):
+        layout(grid(tables({"head.lag": [9, 10]})), HERE)
 
 
-def test_the_attributes_say_what_was_computed():
-    given = tables({"head.lag": [1, 2]}, seed=7)
-    attrs = dataset(given, HERE).attrs
-    assert json.loads(attrs["spec"]) == given and (attrs["version"], attrs["seed"]) == (__version__, 7)
-    assert len(attrs["spec_hash"]) == 64 and attrs["platform"]
-    shuffled = dict(reversed(given.items()))
-    assert dataset(shuffled, HERE).attrs["spec_hash"] == attrs["spec_hash"]
-    assert dataset(tables({"head.lag": [1, 2]}, seed=8), HERE).attrs["spec_hash"] != attrs["spec_hash"]
+def test_a_captured_head_is_as_long_as_its_file(tmp_path):
+    assert layout(grid(captured(tmp_path, [6, 4])), tmp_path).length == 6
 
 
-def test_a_single_run_is_a_dataset_without_swept_dims():
-    found = one(point(), tables())
-    assert dict(found.sizes) == {"lag": 8} and found.done.values == 1 and found.message.values == ""
+@pytest.mark.parametrize("quantity", ["slash", "received"])
+def test_a_capture_longer_than_the_first_fails_and_a_shorter_one_is_padded(tmp_path, quantity):
+    points = grid(captured(tmp_path, [6, 4, 8]) | {"run": {"quantities": [quantity]}})
+    found = block([points.tables(n) for n in range(3)], tmp_path, layout(points, tmp_path))
+    assert found.messages == ["", "", "run.length = 8: give the number of tokens"]
+    assert np.isfinite(found.values[f"{quantity}_simulated"]).sum(axis=1).tolist() == [6, 4, 0]
 
 
-def test_resolved_writes_the_defaults_of_a_single_run_and_keeps_a_sweep():
-    assert resolved(tables())["run"]["samples"] == 16
-    given = tables({"head.lag": [1]})
-    assert resolved(given) == given
+# Points
+
+def test_a_block_holds_what_single_runs_give():
+    points = grid(tables({"head.lag": [1, 9, 2]}, quantities=["slash", "sink"]))
+    found = block([points.tables(n) for n in range(3)], HERE, layout(points, HERE))
+    assert found.messages == ["", "head.lag = 9: use a lag below run.length = 8", ""]
+    for n in (0, 2):
+        single = measure(build(parse(points.tables(n)), HERE))
+        assert all(found.values[name][n].tobytes() == value.tobytes() for name, value in single.items())
+    assert all(np.isnan(rows[1]).all() for rows in found.values.values())
 
 
-# Stores
+@given(st.lists(st.integers(0, 19), unique=True), st.integers(1, 20), st.integers(1, 20))
+def test_what_is_stored_of_a_point_is_its_lags_and_keys_and_nan_beyond_them(lags, size, length):
+    what, value = Layout(("slash", "received"), np.array(lags, dtype=np.int64), length, ()), np.arange(float(size))
+    by_lag, by_key = np.full((1, len(lags)), np.nan), np.full((1, length), np.nan)
+    put(by_lag, value, what, "slash_error")
+    put(by_key, value, what, "received_error")
+    assert repr(by_lag[0].tolist()) == repr([float(lag) if lag < size else math.nan for lag in lags])
+    assert repr(by_key[0].tolist()) == repr([float(key) if key < size else math.nan for key in range(length)])
+
+
+def test_blas_has_one_thread_until_the_last_block_is_done(monkeypatch):
+    seen, limit = [], sweep._OneThread()
+
+    class Limits:
+        def __init__(self, *what):
+            seen.append(what)
+
+        def restore_original_limits(self):
+            seen.append("restored")
+
+    monkeypatch.setattr("threadpoolctl.threadpool_limits", Limits)
+    with limit:
+        with limit:
+            assert seen == [(1, "blas")]
+        assert seen == [(1, "blas")]
+    assert seen == [(1, "blas"), "restored"]
+    with limit:
+        assert len(seen) == 3
+
+
+# Chunks on executors
+
+class AtOnce(Executor):
+    """Computes in submit; counts."""
+
+    def __init__(self, fault=None):
+        self.fault, self.count = fault, 0
+
+    def submit(self, function, /, *given, **named):
+        self.count += 1
+        future = Future()
+        if self.fault is None:
+            future.set_result(function(*given, **named))
+        else:
+            future.set_exception(self.fault)
+        return future
+
 
 @pytest.fixture
-def result():
-    swept = {"head.lag": [1, 9, 2], "run.length": [4, 8]}
-    return dataset(tables(swept, quantities=["slash", "sink", "received"]), HERE)
+def twelve():
+    points = grid(tables({"head.strength": {"linspace": [0, 1, 12]}}, quantities=["sink"]))
+    return points, HERE, layout(points, HERE), regions(points.shape, (2,))
 
 
-def opened(path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with xarray.open_zarr(path) as store:
-            return store.load()
+def test_every_executor_gives_every_chunk_once(twelve):
+    here = list(results(*twelve, None))
+    with ThreadPoolExecutor(3) as threads:
+        for executor in (AtOnce(), threads):
+            found = sorted(results(*twelve, executor), key=lambda one: one[0][0].start)
+            assert [region for region, _ in found] == twelve[3]
+            for (_, mine), (_, theirs) in zip(here, found, strict=True):
+                assert all(mine.values[name].tobytes() == theirs.values[name].tobytes() for name in mine.values)
 
 
-def test_a_store_opens_with_xarray_without_warnings_and_is_what_was_saved(result, tmp_path):
-    save(result, tmp_path / "a.zarr")
-    store = opened(tmp_path / "a.zarr")
-    xarray.testing.assert_identical(store, result)
-    assert (store.done.dtype, store.slash_predicted.dtype) == (np.uint8, np.float64)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+def test_no_more_chunks_than_asked_for_are_with_the_executor(twelve):
+    executor = AtOnce()
+    for taken, _ in enumerate(results(*twelve, executor, ahead=3), 1):
+        assert executor.count <= taken + 2
+    assert taken == executor.count == 6
 
 
-def test_a_result_without_any_dim_can_be_saved(tmp_path):
-    save(one(point(run__quantities=["sink"]), tables()), tmp_path / "a.zarr")
-    assert math.isfinite(opened(tmp_path / "a.zarr").sink_predicted)
+@pytest.mark.parametrize("fault", [BrokenExecutor("gone"), MemoryError("much")])
+def test_a_worker_that_dies_is_a_fault_of_the_environment(twelve, fault):
+    with pytest.raises((OSError, MemoryError), match="a worker has died .gone.|much"):
+        list(results(*twelve, AtOnce(fault)))
 
 
-def test_saving_replaces_an_older_store_whole(result, tmp_path):
-    save(dataset(tables(quantities=["entropy"]), HERE), tmp_path / "a.zarr")
-    save(result, tmp_path / "a.zarr")
-    assert "entropy_predicted" not in opened(tmp_path / "a.zarr")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+@pytest.mark.parametrize("executor", [None, AtOnce()])
+def test_an_interrupt_lets_chunks_in_flight_finish_and_is_raised_then(twelve, executor):
+    before, seen = signal.getsignal(signal.SIGINT), []
+    with pytest.raises(KeyboardInterrupt):
+        for n, (region, _) in enumerate(results(*twelve, executor, ahead=3)):
+            seen.append(region)
+            if n == 1:
+                signal.raise_signal(signal.SIGINT)
+    in_flight = 0 if executor is None else 1
+    assert len(seen) == 2 + in_flight and len({region[0].start for region in seen}) == len(seen)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_failed_save_leaves_the_old_store_whole_and_nothing_else(result, tmp_path, monkeypatch, fault):
-    save(result, tmp_path / "a.zarr")
-    written = type(result).to_zarr
-
-    def half_way(self, path, **options):
-        written(self[["done"]], path, **options)
-        raise fault
-
-    monkeypatch.setattr(type(result), "to_zarr", half_way)
-    with pytest.raises(type(fault)):
-        save(dataset(tables(), HERE), tmp_path / "a.zarr")
-    xarray.testing.assert_identical(opened(tmp_path / "a.zarr"), result)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+def test_a_second_interrupt_is_raised_at_once(twelve):
+    chunks = results(*twelve, AtOnce(), ahead=3)
+    next(chunks)
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    chunks.close()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_store_whose_last_rename_fails_is_put_back(result, tmp_path, monkeypatch):
-    save(result, tmp_path / "a.zarr")
-    rename = Path.rename
-
-    def fails_on_the_new_one(self, target):
-        if self.name == "new":
-            raise OSError(5, "Input/output error")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fails_on_the_new_one)
-    with pytest.raises(OSError):
-        save(dataset(tables(), HERE), tmp_path / "a.zarr")
-    xarray.testing.assert_identical(opened(tmp_path / "a.zarr"), result)
+def test_chunks_are_computed_in_threads_other_than_the_main_one_too(twelve):
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(results(*twelve, None)))
+    thread.start()
+    thread.join()
+    assert len(found) == 6
 
 
-def test_a_file_is_not_replaced_by_a_store(result, tmp_path):
-    (tmp_path / "a.zarr").write_text("mine")
-    with pytest.raises(RopesimError, match="store = .*this is a file"):
-        save(result, tmp_path / "a.zarr")
-    assert (tmp_path / "a.zarr").read_text() == "mine"
+# Plans
+
+def test_a_plan_counts_points_chunks_and_bytes():
+    points = grid(tables({"head.lag": [1, 2, 99], "head.strength": {"linspace": [0, 1, 7]}}, quantities=["slash"]))
+    what = layout(points, HERE)
+    found = plan(points, HERE, what, (2, 7))
+    assert found.pop("seconds") == 21 * found.pop("seconds_per_point") > 0
+    assert found == {"points": 21, "dims": {"head.lag": 3, "head.strength": 7}, "chunks": 2, "points_per_chunk": 14,
+                     "quantities": ["slash"], "bytes": 21 * 4 * 8 * 8, "bytes_per_chunk": 14 * 4 * 8 * 8}
+
+
+def test_a_plan_expects_more_seconds_of_more_samples_and_more_tokens():
+    def seconds(**run):
+        points = grid(tables({"head.noise": [0.1, 0.2]}, **run))
+        return plan(points, HERE, layout(points, HERE), (1,))["seconds"]
+
+    assert seconds(samples=4) < seconds(samples=4000) and seconds(length=64) < seconds(length=65536)

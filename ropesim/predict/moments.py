@@ -52,7 +52,7 @@ class Expected(NamedTuple):
 
 def expected(parts: Iterable[Part], theta: np.ndarray, length: int, *, scale: float = 1.0,
              sink: np.ndarray | None = None, skip: int = 0, window: int = 0, received: bool = False) -> Expected:
-    """Expected slash, sink, entropy and participation of a head given as `ensembles.Part`s.
+    """Expected slash, sink, entropy and participation of a head, given as the kinds of its rows (`Part`).
 
     theta: float64[B], rad/token; sink: float64[T], row i's certain logit for key 0, in place of a
     random one; scale, skip and window as for `simulate.attention.profile`. Raises RopesimError for

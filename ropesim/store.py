@@ -1,0 +1,372 @@
+"""Stores: labelled results as zarr, written chunk by chunk so that a sweep can be killed at any moment and resumed.
+
+A chunk is whole or absent: its `done` is written last. One process writes, and holds a lock on the folder that
+the system drops when it dies. All chunks carry checksums.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from . import __version__
+from .errors import RopesimError
+from .grid import Grid, grid
+from .point import Progress, Values
+from .sweep import Block, Layout, block, chunked, layout, put, regions, results
+
+LAYOUT = 1         # of the store; a larger one is from a newer version
+LIBRARIES = ("numpy", "scipy", "numba")
+
+
+class Counts(NamedTuple):
+    """Points of a sweep: all of them, those computed now, and those that failed, now or before."""
+
+    points: int
+    computed: int
+    failed: int
+
+
+def run(tables: Mapping[str, Any], folder: Path, path: Path, *, executor: Executor | None = None, ahead: int = 4,
+        chunk: int | None = None, overwrite: bool = False, progress: Progress = iter) -> Counts:
+    """Compute a sweep into the store at `path`, or what is missing in it.
+
+    executor: any of concurrent.futures, with at most `ahead` chunks in flight (None: here, one by one);
+    chunk: most points of one, for a new store. A point that fails is nan with its reason in `message`.
+    Raises RopesimError for bad input, for a store of another spec or version (unless overwrite), for a damaged
+    one, and while another process writes to it. After an interrupt or a fault the same call resumes.
+
+    >>> spec = {"rope": {"preset": "llama-3-8b"}, "run": {"length": 8}, "head": {"kind": "slash", "lag": 1},
+    ...         "sweep": {"head.strength": [0.0, 1.0]}}
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     run(spec, Path("."), Path(place) / "a.zarr"), run(spec, Path("."), Path(place) / "a.zarr").computed
+    (Counts(points=2, computed=2, failed=0), 0)
+    """
+    points = grid(tables)
+    what = layout(points, folder)
+    with _Lock(path, overwrite) as lock:
+        if lock.new:
+            _create(lock.place, tables, points, what, chunked(points, what, chunk))
+            lock.publish()
+        store = _open(path, tables, points, what)
+        wanted = _pending(store, path, [*what.names, "message"])
+        computed = 0
+        for region, found in _shown(results(points, folder, what, wanted, executor, ahead), len(wanted), progress):
+            _write(store, region, found)
+            computed += len(found.messages)
+        failed = sum(message != "" for message in np.asarray(store["message"][...]).ravel().tolist())
+    return Counts(points.size, computed, failed)
+
+
+def _shown(chunks: Any, count: int, progress: Progress) -> Any:
+    for _, chunk in zip(progress(range(count)), chunks):
+        yield chunk
+
+
+class _Lock:
+    """The folder of a store, new or old, held against other processes for as long as this one lives."""
+
+    def __init__(self, path: Path, overwrite: bool) -> None:
+        self.path, self.overwrite, self.new = path, overwrite, overwrite or not path.exists()
+        self.place = path.with_name(f".{path.name}.new") if self.new else path
+        self.held: list[int] = []
+
+    def __enter__(self) -> "_Lock":
+        if self.path.exists() and not is_store(self.path):
+            raise RopesimError("store", str(self.path), "choose another name, this is none of ours and stays as it is")
+        try:
+            if self.new:
+                self.place.mkdir(parents=True, exist_ok=True)
+                self._hold(self.place)
+            if self.path.exists():                         # also where it has come to be since
+                self._hold(self.path)
+                if self.new and not self.overwrite:
+                    self._busy()
+        except BaseException:
+            self.__exit__()
+            raise
+        for left in (self._old, *([] if self.new else [self.path.with_name(f".{self.path.name}.new")])):
+            shutil.rmtree(left, ignore_errors=True)        # by a process that died: who has the lock is alone
+        if self.new:
+            _empty(self.place)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.new and self.place != self.path and self.held:         # ours, and not published
+            shutil.rmtree(self.place, ignore_errors=True)
+        for handle in self.held:
+            os.close(handle)
+        self.held.clear()
+
+    @property
+    def _old(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.old")
+
+    def _busy(self) -> NoReturn:
+        raise RopesimError("store", str(self.path), "wait, another process is writing to it")
+
+    def _hold(self, place: Path) -> None:
+        """Lock a folder; one that another process has, or puts elsewhere meanwhile, is refused."""
+        try:
+            handle = os.open(place, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.path.samestat(os.fstat(handle), os.stat(place)):
+                    self._busy()
+            except BaseException:
+                os.close(handle)
+                raise
+        except (BlockingIOError, FileNotFoundError):
+            self._busy()
+        self.held.append(handle)
+
+    def publish(self) -> None:
+        """Put the new store in the place of the old one."""
+        if self.path.exists():
+            self.path.rename(self._old)
+        self.place.rename(self.path)
+        self.place = self.path
+        shutil.rmtree(self._old, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    for inner in folder.iterdir():
+        if inner.is_dir():
+            shutil.rmtree(inner)
+        else:
+            inner.unlink()
+
+
+def _create(place: Path, tables: Mapping[str, Any], points: Grid, what: Layout, chunk: tuple[int, ...]) -> None:
+    import numcodecs
+    import zarr
+    beside = " ".join(name for name, (dim, _) in coordinates(points, what).items() if name != dim)
+    group = zarr.create_group(str(place), zarr_format=2, attributes=attributes(tables) | (
+        {"coordinates": beside} if beside else {}))                # xarray's mark of one that is not named like its dim
+    options: dict[str, Any] = {"compressors": numcodecs.Zstd(level=3, checksum=True),
+                               "config": {"write_empty_chunks": True}}
+
+    def array(name: str, dims: list[str], shape: tuple[int, ...], chunks: tuple[int, ...], dtype: Any,
+              fill: float | None = None) -> Any:
+        return group.create_array(name, shape=shape, chunks=tuple(max(n, 1) for n in chunks), dtype=dtype,
+                                  fill_value=fill, attributes={"_ARRAY_DIMENSIONS": dims}, **options)
+    for name, (dim, values) in coordinates(points, what).items():
+        numbers = np.asarray(values)
+        if numbers.dtype.kind == "U":
+            array(name, [dim], numbers.shape, numbers.shape, str)[...] = numbers.astype(object)
+        else:
+            array(name, [dim], numbers.shape, numbers.shape, numbers.dtype)[...] = numbers
+    for name in what.names:
+        sizes = what.sizes(name)
+        array(name, [*points.dims, *what.ends(name)], points.shape + sizes, chunk + sizes, "f8", float("nan"))
+    array("message", [*points.dims], points.shape, chunk, str)
+    array("done", [*points.dims], points.shape, chunk, "u1")
+    zarr.consolidate_metadata(str(place))
+
+
+def _open(path: Path, tables: Mapping[str, Any], points: Grid, what: Layout) -> dict[str, Any]:
+    """The arrays of the store, if it is that of this spec and can be trusted."""
+    import zarr
+    try:
+        found = json.loads((path / ".zattrs").read_text(encoding="utf-8"))
+        known = {name: found[name] for name in ("layout", "spec", "spec_hash", "version", "platform")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, f".zattrs: {error}") from None
+    mine = attributes(tables)
+    if (known["layout"], known["version"]) != (LAYOUT, __version__):
+        raise RopesimError("store", str(path), f"choose another or add --overwrite, ropesim {known['version']} wrote "
+                                               f"it in layout {known['layout']}, this is {__version__} with {LAYOUT}")
+    if (known["spec"], known["spec_hash"]) != (mine["spec"], mine["spec_hash"]):
+        raise RopesimError("store", str(path), "holds something else; choose another store or add --overwrite")
+    try:
+        whole = json.loads((path / ".zmetadata").read_text(encoding="utf-8"))["metadata"]
+        for name, content in whole.items():
+            if json.loads((path / name).read_text(encoding="utf-8")) != content:
+                raise ValueError(f"{name} differs from .zmetadata")
+        with zarr.config.set({"array.write_empty_chunks": True}):      # so that a file that is missing is damage
+            group: Any = zarr.open_group(str(path), mode="r+", zarr_format=2, use_consolidated=False)
+            store: dict[str, Any] = {name: group[name] for name in
+                                     (*coordinates(points, what), *what.names, "message", "done")}
+        done = store["done"]
+        if done.shape != points.shape or done.attrs["_ARRAY_DIMENSIONS"] != [*points.dims]:
+            raise ValueError(f"done has the shape {done.shape} along {done.attrs['_ARRAY_DIMENSIONS']}")
+        for name in [*what.names, "message"]:
+            sizes = what.sizes(name) if name != "message" else ()
+            if (store[name].shape, store[name].chunks) != (done.shape + sizes, done.chunks + sizes):
+                raise ValueError(f"{name} has the shape {store[name].shape} in chunks {store[name].chunks}")
+        for name, (_, values) in coordinates(points, what).items():
+            if repr(store[name][...].tolist()) != repr(np.asarray(values).tolist()):      # nan is itself here
+                raise ValueError(f"the values of {name} are others")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        raise _damaged(path, str(error)) from None
+    return store
+
+
+def _damaged(path: Path, reason: str) -> RopesimError:
+    return RopesimError("store", str(path), f"choose another or add --overwrite, its metadata is damaged ({reason})")
+
+
+def _pending(store: dict[str, Any], path: Path, names: list[str]) -> list[tuple[slice, ...]]:
+    """The chunks that are not done, after those that are have been read; what a killed write left is removed."""
+    for part in path.rglob("*.partial"):
+        part.unlink()
+    done = _read(store, "done", (...,), path)
+    wanted = []
+    for region in regions(done.shape, store["done"].chunks):
+        if not done[region].all():
+            wanted.append(region)
+            continue
+        for name in names:
+            corner = [part.start // size for part, size in zip(region, store["done"].chunks)]
+            corner += [0] * (store[name].ndim - len(corner))
+            if not (path / name / (".".join(map(str, corner)) or "0")).exists():      # zarr would read nan
+                raise _broken(path, name, region, "the file is missing")
+            _read(store, name, region, path)
+    return wanted
+
+
+def _read(store: dict[str, Any], name: str, region: Any, path: Path) -> np.ndarray:
+    try:
+        return np.asarray(store[name][region])
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise _broken(path, name, region, str(error)) from None
+
+
+def _broken(path: Path, name: str, region: Any, reason: str) -> RopesimError:
+    where = ", ".join(f"{part.start}:{part.stop}" if isinstance(part, slice) else "..." for part in region)
+    return RopesimError("store", str(path), f"remove that chunk of {name} and of done, or add --overwrite: it is "
+                                            f"damaged at [{where}] ({reason})")
+
+
+def _write(store: dict[str, Any], region: tuple[slice, ...], found: Block) -> None:
+    shape = tuple(part.stop - part.start for part in region)
+    for name, rows in found.values.items():
+        store[name][region] = rows.reshape((*shape, *rows.shape[1:]))
+    store["message"][region] = np.array(found.messages, dtype=object).reshape(shape)
+    store["done"][region] = np.ones(shape, dtype=np.uint8)
+
+
+def attributes(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """What a store says about itself: the spec and its hash, versions, seed, machine.
+
+    >>> attributes({"run": {"seed": 7}})["seed"]
+    7
+    """
+    text = json.dumps(tables, sort_keys=True)
+    return {"spec": text, "spec_hash": hashlib.sha256(text.encode()).hexdigest(), "version": __version__,
+            "layout": LAYOUT, "seed": tables.get("run", {}).get("seed", 0),
+            "platform": " ".join([platform.system(), platform.machine(), f"python {platform.python_version()}",
+                                  *(f"{name} {version(name)}" for name in LIBRARIES)])}
+
+
+def coordinates(points: Grid, what: Layout) -> dict[str, tuple[str, Any]]:
+    """The swept values by field, and lags and keys where they are stored, each with its dimension.
+
+    >>> coordinates(grid({"head": {}}), Layout(("received",), np.arange(2), 2, ()))
+    {'key': ('key', array([0, 1]))}
+    """
+    found: dict[str, tuple[str, Any]] = {axis.field: (dim, axis.values) for dim, group in points.dims.items()
+                                         for axis in group}
+    found |= {"lag": ("lag", what.lags)} if "slash" in what.quantities else {}
+    return found | ({"key": ("key", np.arange(what.length))} if "received" in what.quantities else {})
+
+
+def dataset(tables: Mapping[str, Any], folder: Path, progress: Progress = iter) -> Any:
+    """Every point of a spec computed here, as an xarray.Dataset; its dimensions are the swept fields.
+
+    A point that fails is nan with its reason in `message`. Raises RopesimError where no point can be built.
+
+    >>> spec = {"rope": {"preset": "llama-3-8b"}, "run": {"length": 8}, "head": {"kind": "slash", "lag": 1},
+    ...         "sweep": {"head.strength": [0.0, 1.0]}}
+    >>> dict(dataset(spec, Path(".")).sizes)
+    {'head.strength': 2, 'lag': 8}
+    """
+    points = grid(tables)
+    what = layout(points, folder)
+    blocks = [block([points.tables(n)], folder, what) for n in progress(range(points.size))]
+    values = {name: np.concatenate([one.values[name] for one in blocks]) for name in what.names}
+    return _labelled(points, what, Block(values, [one.messages[0] for one in blocks]), tables)
+
+
+def one(values: Values, tables: Mapping[str, Any]) -> Any:
+    """The values of a single run as an xarray.Dataset without swept dimensions.
+
+    >>> one({"slash_predicted": np.ones(2)}, {})["slash_predicted"].dims
+    ('lag',)
+    """
+    length = max((v.size for v in values.values() if v.ndim), default=0)
+    asked = tables.get("run", {}).get("lags") or range(length)
+    quantities = tuple(dict.fromkeys(name.split("_")[0] for name in values))
+    what = Layout(quantities, np.array(asked, dtype=np.int64), length, ())
+    rows = {name: np.full((1, *what.sizes(name)), np.nan) for name in values}
+    for name, value in values.items():
+        put(rows[name], value, what, name)
+    return _labelled(Grid({}, tables), what, Block(rows, [""]), tables)
+
+
+def _labelled(points: Grid, what: Layout, found: Block, tables: Mapping[str, Any]) -> Any:
+    import xarray
+    variables: dict[str, Any] = {name: ([*points.dims, *what.ends(name)],
+                                        rows.reshape((*points.shape, *rows.shape[1:])))
+                                 for name, rows in found.values.items()}
+    variables["done"] = ([*points.dims], np.ones(points.shape, dtype=np.uint8))
+    variables["message"] = ([*points.dims], np.array(found.messages, dtype=object).reshape(points.shape))
+    return xarray.Dataset(variables, coordinates(points, what), attrs=attributes(tables))
+
+
+def is_store(path: Path) -> bool:
+    """Whether a path is a store of ours, readable or damaged.
+
+    >>> is_store(Path("nowhere.zarr"))
+    False
+    """
+    return path.is_dir() and (path / ".zgroup").exists() and (path / "done").is_dir()
+
+
+def sizes(path: Path) -> dict[str, int]:
+    """Entries along each dimension of a store.
+
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     save(one({"slash_predicted": np.ones(2)}, {}), Path(place) / "a.zarr")
+    ...     sizes(Path(place) / "a.zarr")
+    {'lag': 2}
+    """
+    import xarray
+    with xarray.open_zarr(path) as found:
+        return {str(name): int(size) for name, size in found.sizes.items()}
+
+
+def save(found: Any, path: Path) -> None:
+    """Write a Dataset as a zarr store that is either whole or absent: built beside, then renamed.
+
+    >>> import xarray
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(xarray.Dataset({"x": ("lag", [1.0])}), Path(folder) / "a.zarr")
+    ...     float(xarray.open_zarr(Path(folder) / "a.zarr").x[0])
+    1.0
+    """
+    if path.is_file():
+        raise RopesimError("store", str(path), "choose another name, this is a file")
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        found.to_zarr(beside / "new", mode="w", consolidated=True, zarr_format=2)
+        if path.exists():
+            path.rename(beside / "old")
+        try:
+            (beside / "new").rename(path)
+        except BaseException:
+            if (beside / "old").exists():
+                (beside / "old").rename(path)
+            raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
