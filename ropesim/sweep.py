@@ -89,27 +89,8 @@ def _case(tables: dict[str, Any], folder: Path, lengths: tuple[Any, ...]) -> Any
     return build(spec, folder)
 
 
-class _OneThread:
-    """One BLAS thread for as long as any thread is inside: limits of their own would undo each other."""
-
-    def __init__(self) -> None:
-        self.lock, self.count = threading.Lock(), 0
-        self.limit: Any = None
-
-    def __enter__(self) -> None:
-        from threadpoolctl import threadpool_limits
-        with self.lock:
-            self.limit = self.limit if self.count else threadpool_limits(1, "blas")
-            self.count += 1
-
-    def __exit__(self, *_: Any) -> None:
-        with self.lock:
-            self.count -= 1
-            if not self.count:
-                self.limit.restore_original_limits()
-
-
-_ONE_THREAD = _OneThread()
+# Threads of one process take turns: BLAS, called from two at once, rounds otherwise.
+_TURN = threading.Lock()
 
 
 class Block(NamedTuple):
@@ -127,9 +108,10 @@ def block(tables: list[dict[str, Any]], folder: Path, what: Layout) -> Block:
     >>> block([spec], Path("."), Layout(("sink",), np.arange(8), 8, ())).messages
     ['head.lag = 9: use a lag below run.length = 8']
     """
+    from threadpoolctl import threadpool_limits
     values = {name: np.full((len(tables), *what.sizes(name)), np.nan) for name in what.names}
     messages = []
-    with _ONE_THREAD:
+    with _TURN, threadpool_limits(1, "blas"):
         for n, table in enumerate(tables):
             try:
                 found = measure(_case(table, folder, what.lengths))
@@ -223,18 +205,25 @@ def results(points: Grid, folder: Path, what: Layout, wanted: Iterable[tuple[sli
             return
         flying: dict[Future[Block], tuple[slice, ...]] = {}
         while True:
-            while len(flying) < ahead and not stopped() and (job := next(jobs, None)) is not None:
-                flying[executor.submit(block, job[1], folder, what)] = job[0]
+            with _workers_alive():
+                while len(flying) < ahead and not stopped() and (job := next(jobs, None)) is not None:
+                    flying[executor.submit(block, job[1], folder, what)] = job[0]
             if not flying:
                 break
             for future in wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done:
-                try:
+                with _workers_alive():
                     found = future.result()
-                except (BrokenExecutor, CancelledError) as error:
-                    raise OSError(f"a worker has died ({str(error) or type(error).__name__})") from error
                 yield flying.pop(future), found
         if stopped():
             raise KeyboardInterrupt
+
+
+@contextmanager
+def _workers_alive() -> Iterator[None]:
+    try:
+        yield
+    except (BrokenExecutor, CancelledError) as error:
+        raise OSError(f"a worker has died ({str(error) or type(error).__name__})") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import example, given, strategies as st
+from threadpoolctl import threadpool_info
 
 from ropesim import sweep
 from ropesim.case import build
@@ -135,24 +136,21 @@ def test_what_is_stored_of_a_point_is_its_lags_and_keys_and_nan_beyond_them(lags
     assert repr(by_key[0].tolist()) == repr([float(key) if key < size else math.nan for key in range(length)])
 
 
-def test_blas_has_one_thread_until_the_last_block_is_done(monkeypatch):
-    seen, limit = [], sweep._OneThread()
+def test_a_block_is_computed_on_one_blas_thread_by_one_thread_at_a_time(monkeypatch):
+    at_once, most, blas = [], [], []
 
-    class Limits:
-        def __init__(self, *what):
-            seen.append(what)
+    def measured(case):
+        at_once.append(1)
+        most.append(len(at_once))
+        blas.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        at_once.pop()
+        raise RopesimError("point", 0, "none")
 
-        def restore_original_limits(self):
-            seen.append("restored")
-
-    monkeypatch.setattr("threadpoolctl.threadpool_limits", Limits)
-    with limit:
-        with limit:
-            assert seen == [(1, "blas")]
-        assert seen == [(1, "blas")]
-    assert seen == [(1, "blas"), "restored"]
-    with limit:
-        assert len(seen) == 3
+    monkeypatch.setattr(sweep, "measure", measured)
+    what = Layout(("sink",), np.arange(8), 8, ())
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: block([tables()] * 3, HERE, what), range(8)))
+    assert len(most) == 24 and set(most) == {1} and set(blas) == {1}
 
 
 # Chunks on executors
