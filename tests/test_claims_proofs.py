@@ -17,8 +17,7 @@ n = sympy.Symbol("n", integer=True, positive=True)
     (sympy.sqrt(x ** 2) - x, "refuted"), (sympy.Rational(1, 10 ** 15) * x, "refuted"),
     (sympy.sin(sympy.pi * n) + 1, "refuted"),
     (sympy.Matrix([[x - x, sympy.sin(x) ** 2 + sympy.cos(x) ** 2 - 1]]), "proved"), (sympy.Matrix([0, x]), "refuted"),
-    (sympy.Integral(sympy.exp(-x ** 2 - sympy.cos(x)), (x, 0, 1)) - sympy.Integral(
-        sympy.exp(-y ** 2 - sympy.cos(y)), (y, 0, 1)), "spot-checked"),
+    (sympy.atan(sympy.Rational(1, 2)) + sympy.atan(sympy.Rational(1, 3)) - sympy.pi / 4, "spot-checked"),
 ])
 def test_zero_says_whether_an_expression_vanishes(expression, verdict):
     assert zero(expression) == verdict

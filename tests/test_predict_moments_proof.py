@@ -11,6 +11,8 @@ import mpmath
 import pytest
 import sympy as sp
 
+pytestmark = pytest.mark.compiled          # imports nothing of ours: coverage has nothing to see
+
 T, A = sp.symbols("t a", positive=True)
 Y = sp.symbols("y:3", positive=True)
 GAMMA = sp.EulerGamma
