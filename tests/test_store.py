@@ -487,9 +487,12 @@ def test_what_a_killed_process_left_is_removed(whole, left):
 
 
 def test_what_a_process_that_was_killed_while_it_built_a_store_left_is_replaced(tmp_path, path):
-    shutil.copytree(Path(__file__).parent / "__pycache__", tmp_path / ".a.zarr.new", dirs_exist_ok=True)
+    left = tmp_path / ".a.zarr.new" / "left"
+    left.mkdir(parents=True)
+    (left / "0.0").write_bytes(b"half a chunk")
+    (left.parent / ".zgroup").write_text("{")
     run(SPEC, HERE, path)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"] and not (path / "__pycache__").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"] and not (path / "left").exists()
     assert opened(path).sizes["head.strength"] == 4
 
 
