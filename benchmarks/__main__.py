@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named: python -m benchmarks [predict] [batch] [simulate] [similarity] [commands]."""
+"""Run every benchmark, or those named: python -m benchmarks [predict] [batch] [moments] [simulate] ..., see CASES."""
 
 import platform
 import sys
@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info
 
 from .timing import table
 
-CASES = ("predict", "batch", "moments", "simulate", "similarity", "commands")
+CASES = ("predict", "batch", "moments", "simulate", "similarity", "sweep", "scale", "depth", "commands")
 
 blas = {info["internal_api"]: info.get("architecture", "") for info in threadpool_info()}
 print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}, {blas}")

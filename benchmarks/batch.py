@@ -18,7 +18,7 @@ def lines() -> list[Line]:
     found = []
     for spread in SPREADS:
         found += against(spread)
-    return found + whole_sweep()
+    return found + whole_sweep() + one_head()
 
 
 def amplitudes(points: int, spread: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -65,6 +65,19 @@ def whole_sweep() -> list[Line]:
     case = f"batch, {POINTS} points from amplitudes"
     return [at_least(f"{case}, with received: loop / ours", slow / full, 2),
             at_least(f"{case}, without: loop / ours", slow / plain, 20)]
+
+
+def one_head() -> list[Line]:
+    """A batch of one, as a single run has it, against the functions that it stands in for."""
+    found = []
+    for length in (16, LENGTH, 1 << 14, 1 << 20):
+        head = attention.lag_logits(*amplitudes(1, 1.0), length)
+        ours, theirs = seconds(
+            lambda: batch.profiles(head),
+            lambda: [of(head[0]) for of in (attention.slash, attention.sink_score, attention.entropy,
+                                            attention.participation)])
+        found.append(at_most(f"batch of one, T = {length}: ours / functions of one head", ours / theirs, 2))
+    return found
 
 
 def agree(ours: batch.Profiles, theirs: list[Profile]) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ropesim import bands, ensembles
+from ropesim import bands, ensembles, wrappers
 from ropesim.predict import moments
 from ropesim.simulate import attention
 
@@ -13,7 +13,7 @@ TOKENS, SAMPLES = 16384, 16
 
 def lines() -> list[Line]:
     theta = bands.preset("llama-3-8b").theta
-    head = ensembles.Noise(ensembles.Slash(7, 2.0), 0.1)
+    head = wrappers.Noise(ensembles.Slash(7, 2.0), 0.1)
     parts = head.parts(TOKENS, theta)
 
     def predicted() -> moments.Expected:

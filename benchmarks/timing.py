@@ -11,7 +11,10 @@ class Line(NamedTuple):
     case: str
     figure: float
     target: str
-    met: bool
+    met: bool | None      # None: there is none
+
+
+VERDICT = {True: "met", False: "MISSED", None: ""}
 
 
 def at_most(case: str, figure: float, limit: float, unit: str = "x") -> Line:
@@ -20,6 +23,11 @@ def at_most(case: str, figure: float, limit: float, unit: str = "x") -> Line:
 
 def at_least(case: str, figure: float, limit: float, unit: str = "x") -> Line:
     return Line(case, figure, f">= {limit:g} {unit}", figure >= limit)
+
+
+def told(case: str, figure: float, unit: str) -> Line:
+    """A figure without a target."""
+    return Line(case, figure, unit, None)
 
 
 def seconds(*functions: Callable[[], object], rounds: int = 5) -> list[float]:
@@ -37,5 +45,5 @@ def seconds(*functions: Callable[[], object], rounds: int = 5) -> list[float]:
 
 def table(lines: list[Line]) -> str:
     width = max(len(line.case) for line in lines)
-    return "\n".join(f"{line.case:<{width}}  {line.figure:>10.3g}  {line.target:<16}{'met' if line.met else 'MISSED'}"
+    return "\n".join(f"{line.case:<{width}}  {line.figure:>10.3g}  {line.target:<16}{VERDICT[line.met]}"
                      for line in lines)

@@ -1,8 +1,14 @@
 """Write the gallery: every shipped example as its spec, its table and its picture. Run by the docs build."""
 
+import itertools
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from ropesim import case, cli, plots, point, spec
+from ropesim.simulate import chain
+from ropesim.stacks import INTERVENTIONS, Chain
 
 HERE = Path(__file__).parent
 HEAD = """# Gallery
@@ -27,8 +33,56 @@ def entry(name: str) -> str:
             f"```text\n{cli.table(point.rows(values))}\n```\n")
 
 
+MEANS, RESIDUALS = np.linspace(0, 3, 7), np.array([0.1, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])
+KEY, SAMPLES = 10, 100
+PLANE = f"""
+## From variance to a sink
+
+![The chain over the plane of mean and residual](gallery/chain-plane.png)
+
+The chain of (D-chain) over the size of the mean value and of the residual, {SAMPLES} simulated sequences a point. Numbers
+are the mean score that a key receives; the last map is the share of the sink at token 0, above uniform attention, that
+HeadNorm removes: below 0 it strengthens it, blank where there is no sink to speak of. Scaling is amplification at the
+left edge and fails elsewhere; HeadNorm removes the whole sink at the left edge only.
+"""
+
+
+def received() -> dict[str | None, np.ndarray]:
+    """Score that tokens 0 and KEY receive under each intervention, float64[means, residuals, 2]."""
+    found = {name: [chain.run(Chain(mean=mean, residual=residual, at=KEY, intervene=name, factor=(KEY + 1) ** 0.5),
+                              SAMPLES, 0)["received"][0][[0, KEY]]
+                    for mean, residual in itertools.product(MEANS.tolist(), RESIDUALS.tolist())]
+             for name in (None, *INTERVENTIONS)}
+    return {name: np.reshape(x, (len(MEANS), len(RESIDUALS), 2)) for name, x in found.items()}
+
+
+def chain_plane() -> Figure:
+    """Heat maps over (mean, residual): the sink at token 0, those that are made, and what HeadNorm removes."""
+    found = received()
+    uniform = (1 / np.arange(1, Chain().length + 1)).mean()
+    sink = found[None][..., 0] - uniform
+    lost = found[None][..., 0] - found["headnorm"][..., 0]
+    removed = np.where(sink > 0.05, lost / np.maximum(sink, 0.05), np.nan)
+    made = {f"{name}, token {KEY}": found[name][..., 1] for name in ("mask", "amplify", "scale")}
+    maps = {"token 0": found[None][..., 0], **made}
+    figure = Figure(figsize=(17, 3.6), layout="constrained")
+    *axes, last = figure.subplots(1, 5, sharey=True)
+    for ax, (title, values) in zip(axes, maps.items()):
+        shown = ax.pcolormesh(MEANS, np.arange(len(RESIDUALS)), values.T, vmin=0, vmax=0.5)
+        ax.set(title=title, xlabel="mean m")
+    figure.colorbar(shown, ax=axes, label="score received")
+    shown = last.pcolormesh(MEANS, np.arange(len(RESIDUALS)), removed.T, vmin=-1, vmax=1, cmap="RdBu_r")
+    last.set(title="removed by headnorm, token 0", xlabel="mean m")
+    figure.colorbar(shown, ax=last, label="share of the sink")
+    axes[0].set_yticks(np.arange(len(RESIDUALS)), [f"{x:g}" for x in RESIDUALS])
+    axes[0].set_ylabel("residual")
+    return figure
+
+
 def write() -> None:
-    (HERE / "gallery.md").write_text(HEAD + "".join(map(entry, spec.examples())), encoding="utf-8")
+    text = HEAD + "".join(map(entry, spec.examples()))
+    (HERE / "gallery" / "chain-plane.png").write_bytes(plots.png(chain_plane()))
+    (HERE / "gallery.md").write_text(text + PLANE, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _MODULES = (
-    "bands", "captures", "case", "charts", "claims", "classifier", "ensembles", "errors", "export", "gaussians",
-    "grid", "patterns", "plots", "point", "pool", "predict", "processes", "removal", "report", "similarity",
-    "simulate", "spec", "store", "strategies", "sweep", "testing", "views")
+    "bands", "captures", "case", "charts", "chunks", "claims", "classifier", "ensembles", "errors", "export",
+    "gaussians", "grid", "masks", "patterns", "plots", "point", "pool", "predict", "predictions", "processes",
+    "removal", "report", "similarity", "simulate", "spec", "store", "strategies", "sweep", "testing", "views",
+    "wrappers")
 __all__ = ["RopesimError", "__version__", *_MODULES]
 
 

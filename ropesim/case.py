@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import lru_cache
 from importlib.resources import as_file
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from . import bands, captures, ensembles, gaussians, processes
+from . import bands, captures, ensembles, gaussians, processes, wrappers
 from .bands import Bands
 from .errors import RopesimError, shown
 from .predict import attention
@@ -74,11 +75,11 @@ class _Wrap(NamedTuple):
 
     def __call__(self, head: ensembles.Ensemble) -> ensembles.Ensemble:
         if self.table.noise:
-            head = ensembles.Noise(head, self.table.noise)
+            head = wrappers.Noise(head, self.table.noise)
         if self.bands.attention_factor != 1:
-            head = ensembles.Factor(head, self.bands.attention_factor, self.bands.rotary_dim // 2)
+            head = wrappers.Factor(head, self.bands.attention_factor, self.bands.rotary_dim // 2)
         if self.table.sink:
-            head = ensembles.Sink(head, self.table.sink.margin, self.run.scale)
+            head = wrappers.Sink(head, self.table.sink.margin, self.run.scale)
         return head
 
 
@@ -101,22 +102,25 @@ def _length(spec: Spec) -> int:
 
 
 def _bands(spec: Spec, folder: Path) -> Bands:
-    rope = spec.rope
-    if rope is None:
+    if spec.rope is None:
         raise RopesimError("rope", None, "add a [rope] table with a preset, a kind or a config")
-    given = rope.model_dump(exclude_none=True)
-    given.pop("kind", None)
-    if rope.preset is not None:
-        return _prefixed("rope", bands.preset, rope.preset, base=rope.base)
-    if rope.config is not None:
-        return _config(_found(folder, "rope.config", rope.config), spec)
-    if rope.kind == "geometric":
-        made = _prefixed("rope", bands.geometric, length=spec.run.length, **given)
+    if spec.rope.config is not None:
+        return _config(_found(folder, "rope.config", spec.rope.config), spec)
+    return _made(spec.rope.model_dump_json(exclude_none=True), spec.run.length)
+
+
+@lru_cache(maxsize=64)                                    # the points of a sweep share their bands
+def _made(rope: str, length: int | None) -> Bands:
+    given = json.loads(rope)
+    kind = given.pop("kind", None)
+    if kind is None:
+        return _prefixed("rope", bands.preset, given["preset"], base=given.get("base"))
+    if kind == "geometric":
+        made = _prefixed("rope", bands.geometric, length=length, **given)
         if not SMALLEST <= made.attention_factor <= LARGEST:
             raise RopesimError("rope.scaling.attention_factor", made.attention_factor, f"use {LARGEST:g} or less")
         return made
-    maker = bands.half_dft if rope.kind == "half-dft" else bands.custom
-    return _prefixed("rope", maker, **given)
+    return _prefixed("rope", bands.half_dft if kind == "half-dft" else bands.custom, **given)
 
 
 def _config(path: Path, spec: Spec) -> Bands:
@@ -149,7 +153,7 @@ def _captured(spec: Spec, head: CapturedHead, folder: Path) -> Case:
     pairs = [bands.pair(x[:length], capture.layout, rotary_dim=capture.rotary_dim) for x in (q, k)]
     recorded: ensembles.Ensemble = ensembles.Captured(*pairs)
     if factor != 1:
-        recorded = ensembles.Factor(recorded, factor, rotary // 2)
+        recorded = wrappers.Factor(recorded, factor, rotary // 2)
     check_lags(spec.run.lags, length)
     return Case(theta, recorded, length, capture.scale, spec.run.window or window, spec.run)
 

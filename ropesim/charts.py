@@ -41,7 +41,7 @@ def figure(view: View, *, heat: bool = False) -> Figure:
     """
     made = Figure(figsize=(11.5, 4.8) if heat else (8.6, 4.8), layout="constrained")
     if heat:
-        maps(view, *made.subplots(1, 2, sharey=True))
+        maps(view, made)
         made.suptitle(_wrapped(caption(view), 110), fontsize=11)
     else:
         lines(view, made.subplots()).set_title(_wrapped(caption(view), 76), loc="left", fontsize=11)
@@ -271,8 +271,10 @@ def _key(view: View, made: Figure) -> None:
     dark = "#333333"
     line, mark = (PREDICTED, SIMULATED) if view.hue is None else (dark, dark)
     error, bars = np.isfinite(view.error).any(), np.isfinite(view.stderr).any()
-    handles = [Line2D([], [], color=line, lw=1.4, label="predicted ± error" if error else "predicted"),
-               Line2D([], [], color=mark, lw=0, marker="o", ms=5, label="simulated ± 5 s.e." if bars else "simulated")]
+    handles = [Line2D([], [], color=line, lw=1.4, label="predicted ± error" if error else "predicted")]
+    if np.isfinite(view.simulated).any():
+        handles.append(Line2D([], [], color=mark, lw=0, marker="o", ms=5,
+                              label="simulated ± 5 s.e." if bars else "simulated"))
     if view.hue is not None:
         kinds, hues = view.hue.values.dtype.kind, colors(view.hue)
         if kinds == "U" or len(hues) <= LEGEND:
@@ -293,17 +295,17 @@ def _bar(hue: Along, made: Figure) -> None:
     _scale(bar.ax.yaxis, hue, ROOM)
 
 
-def maps(view: View, left: Axes, right: Axes) -> None:
-    """The prediction beside the simulation as heat maps of x and hue, with one colour bar for both.
+def maps(view: View, made: Figure) -> None:
+    """The prediction beside the simulation, if there is one, as heat maps of x and hue, with one colour bar.
 
     Colours are logarithmic where the values span more than two decades. A cell without a value is
-    grey.
+    grey. Raises RopesimError where the values of a dim repeat.
 
     >>> nothing, x = np.zeros((2, 2)), np.arange(2)
-    >>> left, right = Figure().subplots(1, 2)
-    >>> maps(View("sink", Along("x", x), Along("y", x), {}, *[nothing] * 4, 0, 0, ""), left, right)
-    >>> left.get_title(), right.get_title()
-    ('predicted', 'simulated')
+    >>> made = Figure()
+    >>> maps(View("sink", Along("x", x), Along("y", x), {}, *[nothing] * 4, 0, 0, ""), made)
+    >>> [ax.get_title() for ax in made.axes[:2]]
+    ['predicted', 'simulated']
     """
     assert view.hue is not None
     for option, axis in (("--x", view.x), ("--y", view.hue)):
@@ -311,9 +313,11 @@ def maps(view: View, left: Axes, right: Axes) -> None:
             raise RopesimError(option, axis.name, "draw along another field, the values of this one repeat")
     columns, rows = thinned(len(view.x.values)), thinned(len(view.hue.values))
     across, upwards = (Along(one.name, one.values[kept]) for one, kept in ((view.x, columns), (view.hue, rows)))
-    parts = [part[np.ix_(columns, rows)].T for part in (view.predicted, view.simulated)]
-    norm, extend = _shared(*parts)
-    for ax, part, title in zip((left, right), parts, ("predicted", "simulated")):
+    parts = {name: part[np.ix_(columns, rows)].T
+             for name, part in (("predicted", view.predicted), ("simulated", view.simulated)) if np.isfinite(part).any()}
+    norm, extend = _shared(*parts.values())
+    axes = made.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    for ax, (title, part) in zip(axes, parts.items()):
         ax.set_facecolor("#d9d9d9")
         _scale(ax.xaxis, across, ROOM - 2)
         _scale(ax.yaxis, upwards, ROOM)
@@ -321,10 +325,10 @@ def maps(view: View, left: Axes, right: Axes) -> None:
                              rasterized=True)
         ax.set_title(title, fontsize=10)
         ax.set_xlabel(label(across.name))
-    left.set_ylabel(label(upwards.name))
+    axes[0].set_ylabel(label(upwards.name))
     words = QUANTITIES.get(view.quantity, view.quantity)
-    grey = "\ngrey: no value" if not np.isfinite(parts).all() else ""
-    left.figure.colorbar(mesh, ax=[left, right], label=words + grey, extend=extend, pad=0.02)
+    grey = "\ngrey: no value" if not all(np.isfinite(part).all() for part in parts.values()) else ""
+    made.colorbar(mesh, ax=list(axes), label=words + grey, extend=extend, pad=0.02)
 
 
 def _shared(*parts: np.ndarray) -> tuple[Normalize, str]:

@@ -1,6 +1,5 @@
 """The commands. Everything heavy is imported inside the command that needs it."""
 
-import json
 import math
 import shutil
 import sys
@@ -11,8 +10,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from . import __version__
+from . import __version__, cli_bands, cli_check, cli_plot
 from .errors import RopesimError
+from .output import check_parents, print_json, replace, strict
 
 FILES = ("spec.toml", "table.csv", "results.zarr", "profile.png", "map.png")
 COLUMNS = ("quantity", "lag", "predicted", "error", "simulated", "stderr", "z", "agrees")
@@ -52,6 +52,10 @@ def commands(context: click.Context) -> None:
     """Attention of RoPE heads, computed twice: in closed form and by simulation."""
     if context.invoked_subcommand is None:
         raise RopesimError("COMMAND", None, f"use {' or '.join(sorted(commands.commands))}; see ropesim --help")
+
+
+for command in (cli_bands.bands, cli_check.check, cli_plot.plot):
+    commands.add_command(command)
 
 
 class Asked(NamedTuple):
@@ -113,7 +117,7 @@ def _single(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: b
     if out is not None:
         _write_folder(out, full, rows, values, case)
     if as_json:
-        _print_json({"schema": 1, "ropesim": __version__, "spec": full, "rows": rows})
+        print_json({"schema": 1, "ropesim": __version__, "spec": full, "rows": rows})
     elif not quiet:
         click.echo(table(rows))
     return int(any(row["agrees"] is False for row in rows))
@@ -129,7 +133,7 @@ def _holds(out: Path, full: dict[str, Any]) -> bool:
 
 
 def _check_folder(out: Path, full: dict[str, Any], overwrite: bool) -> None:
-    _check_parents(out)
+    check_parents(out)
     if not out.exists():
         return
     if not out.is_dir():
@@ -137,12 +141,6 @@ def _check_folder(out: Path, full: dict[str, Any], overwrite: bool) -> None:
     ours = [name for name in FILES if (out / name).exists()]
     if ours and not overwrite and not _holds(out, full):
         raise RopesimError("--out", str(out), "holds results of another spec; choose another folder or add --overwrite")
-
-
-def _check_parents(out: Path) -> None:
-    for parent in out.absolute().parents:
-        if parent.exists() and not parent.is_dir():
-            raise RopesimError("--out", str(out), f"choose another path, {parent} is a file")
 
 
 def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], values: Any, case: Any) -> None:
@@ -157,23 +155,14 @@ def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], v
                 shutil.rmtree(out / name)
             else:
                 (out / name).unlink(missing_ok=True)
-    _replace(out / "spec.toml", tomli_w.dumps(full).encode())
-    _replace(out / "table.csv", _csv(rows).encode())
+    replace(out / "spec.toml", tomli_w.dumps(full).encode())
+    replace(out / "table.csv", _csv(rows).encode())
     asked = {name: value for name, value in values.items() if name.split("_")[0] in full["run"]["quantities"]}
     store.save(store.one(asked, full), out / "results.zarr")
     portrait = point.portrait(case)
     caption = title(full)
-    _replace(out / "profile.png", plots.png(plots.profile_figure(values, portrait, caption)))
-    _replace(out / "map.png", plots.png(plots.map_figure(portrait, caption)))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    replace(out / "profile.png", plots.png(plots.profile_figure(values, portrait, caption)))
+    replace(out / "map.png", plots.png(plots.map_figure(portrait, caption)))
 
 
 def title(full: dict[str, Any]) -> str:
@@ -191,17 +180,18 @@ def _sweep(tables: dict[str, Any], folder: Path, out: Path | None, asked: Asked)
     from . import store
     if out is None or out.suffix != ".zarr":
         raise RopesimError("--out", None if out is None else str(out), "a sweep writes a store: give --out NAME.zarr")
-    _check_parents(out)
+    check_parents(out)
     if out.exists() and not store.is_store(out):
         raise RopesimError("--out", str(out), "choose another store, this is none of ours and stays as it is")
     with _executor(asked) as (executor, ahead):
         counts = store.run(tables, folder, out, executor=executor, ahead=ahead, overwrite=asked.overwrite,
-                           progress=_progress(asked.quiet, "chunks"))
+                           progress=_progress(asked.quiet, "chunks"),
+                           warn=lambda text: print(f"ropesim: {text}", file=sys.stderr))
     if counts.failed:
         print(f"ropesim: {counts.failed} of {counts.points} points failed; see `message` in the store", file=sys.stderr)
     sizes = store.sizes(out)
     if asked.as_json:
-        _print_json({"schema": 1, "ropesim": __version__, "store": str(out), "sizes": sizes})
+        print_json({"schema": 1, "ropesim": __version__, "store": str(out), "sizes": sizes})
     elif not asked.quiet:
         click.echo(f"{out}: " + ", ".join(f"{name} {size}" for name, size in sizes.items()))
     return 0
@@ -215,20 +205,19 @@ def _executor(asked: Asked) -> Iterator[tuple[Any, int]]:
         with pool.cluster(asked.scheduler) as (executor, threads):
             yield executor, 2 * threads
     elif asked.workers > 1:
-        sweep.warm()
-        with pool.processes(asked.workers) as executor:
+        with pool.processes(asked.workers, sweep.warm) as executor:
             yield executor, 2 * asked.workers
     else:
         yield None, 1
 
 
 def _explain(tables: dict[str, Any], folder: Path, as_json: bool) -> int:
-    from . import grid, sweep
+    from . import chunks, grid, sweep
     points = grid.grid(tables)
     what = sweep.layout(points, folder)
-    plan = sweep.plan(points, folder, what, sweep.chunked(points, what))
+    plan = sweep.plan(points, what, chunks.chunked(points, what))
     if as_json:
-        _print_json({"schema": 1, "ropesim": __version__, "plan": plan})
+        print_json({"schema": 1, "ropesim": __version__, "plan": plan})
         return 0
     sizes = " x ".join(f"{dim} {size}" for dim, size in plan["dims"].items())
     click.echo(f"{plan['points']} points{f' ({sizes})' if sizes else ''} in {plan['chunks']} chunks of up to "
@@ -251,37 +240,26 @@ def _progress(quiet: bool, unit: str) -> Callable[[Iterable[int]], Iterable[int]
     return lambda work: tqdm(work, unit=f" {unit}", disable=True if quiet else None, file=sys.stderr, leave=False)
 
 
-def _strict(value: Any) -> Any:
-    """The value with every number that is not finite as None, for strict JSON."""
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(_strict(value), allow_nan=False))
-
-
 def _csv(rows: list[dict[str, Any]]) -> str:
     import csv
     import io
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_strict(rows))
+    writer.writerows(strict(rows))
     return text.getvalue()
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows of a run as text, one line each."""
-    lines = [f"{'quantity':<14}{'lag':>8}{'predicted':>13} ± {'error':<9}{'simulated':>11} ± {'s.e.':<9}  verdict"]
+    drawn = any(math.isfinite(row["simulated"]) for row in rows)
+    lines = [f"{'quantity':<14}{'lag':>8}{'predicted':>13} ± {'error':<9}" + (
+        f"{'simulated':>11} ± {'s.e.':<9}  verdict" if drawn else "")]
     for row in rows:
         lag = "" if row["lag"] is None else row["lag"]
-        lines.append(f"{row['quantity']:<14}{lag:>8}{row['predicted']:>13.6f} ± {_short(row['error']):<9}"
-                     f"{row['simulated']:>11.6f} ± {_short(row['stderr']):<9}  {_verdict(row)}")
-    return "\n".join(lines)
+        lines.append(f"{row['quantity']:<14}{lag:>8}{row['predicted']:>13.6f} ± {_short(row['error']):<9}" + (
+            f"{row['simulated']:>11.6f} ± {_short(row['stderr']):<9}  {_verdict(row)}" if drawn else ""))
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _short(value: float) -> str:
@@ -315,172 +293,6 @@ def _fields() -> str:
 def _signature(model: Any) -> str:
     fields = [(name, field) for name, field in model.model_fields.items() if name != "kind"]
     return ", ".join(name if field.is_required() else f"[{name}]" for name, field in fields)
-
-
-@commands.command()
-@click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def bands(name: str | None, as_json: bool) -> None:
-    """List the presets, or show the frequency bands of one (or of a config.json)."""
-    from . import bands as module
-    if name is None:
-        presets = [module.preset(slug) for slug in module.names()]
-        if as_json:
-            _print_json({"schema": 1, "presets": [{"name": p.name, "source": p.source} for p in presets]})
-        else:
-            click.echo("\n".join([_PRESET.format("name", "head_dim", "rotary", "base", "scaling", "context", "source"),
-                                  *map(_preset_line, presets)]))
-        return
-    chosen = _from_file(Path(name)) if name.endswith(".json") else module.preset(name)
-    if as_json:
-        _print_json(module.describe(chosen))
-    else:
-        click.echo(_bands_table(chosen))
-
-
-@commands.command()
-@click.argument("names", metavar="[SOURCE|ID]...", nargs=-1)
-@click.option("--trials", default=100, show_default=True, help="Inputs drawn for each property.")
-@click.option("--full", is_flag=True, help="Exhaustive scans as well; minutes.")
-@click.option("--workers", default=2, show_default=True, help="Processes.")
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-@click.option("--report", type=click.Path(path_type=Path), help="Write a page with formulas and pictures (HTML).")
-@click.option("--quiet", is_flag=True, help="No table and no progress bar.")
-def check(names: tuple[str, ...], trials: int, full: bool, workers: int, as_json: bool, report: Path | None,
-          quiet: bool) -> int:
-    """Check published claims about RoPE attention; exit 1 where one comes out against its recorded expectation.
-
-    SOURCE is rope, slash, tappa, sinks or mixing; ID a claim of one, which is then told in full.
-    """
-    from .claims import check as checks, registry
-    from .errors import whole
-    trials, workers = whole("--trials", trials, least=1), whole("--workers", workers, least=1)
-    if report is not None:
-        _check_parents(report)
-        if report.is_dir():
-            raise RopesimError("--report", str(report), "use a file, this is a folder")
-    chosen = registry.find(names)
-    from tqdm import tqdm
-    outcomes = tqdm(checks.run_all(chosen, trials, full=full, workers=workers), unit=" claims", total=len(chosen),
-                    disable=True if quiet else None, file=sys.stderr, leave=False)
-    checked = list(zip(chosen, outcomes))
-    from . import report as pages
-    if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        _replace(report, pages.page(checked).encode())
-    if as_json:
-        _print_json({"schema": 1, "claims": [checks.row(claim, outcome) for claim, outcome in checked]})
-    elif not quiet:
-        in_full = all(claim.id in names for claim in chosen)
-        click.echo("\n\n".join(pages.story(*one) for one in checked) if in_full else pages.table(checked))
-    return int(any(claim.expected != outcome.status for claim, outcome in checked))
-
-
-_PRESET = "{:<28}{:>9}{:>8}{:>11}  {:<13}{:>9}  {}"
-
-
-def _preset_line(p: Any) -> str:
-    scaling = "" if p.scaling is None else str(p.scaling["type"])
-    return _PRESET.format(p.name, p.head_dim, p.rotary_dim, f"{p.base:g}", scaling, p.context or "", p.source)
-
-
-def _from_file(path: Path) -> Any:
-    from . import bands as module
-    try:
-        return module.from_config(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RopesimError("NAME", str(path), f"use a config.json that can be read ({error})") from None
-
-
-def _bands_table(b: Any) -> str:
-    third = {pair: name for name, pairs in zip(b.thirds._fields, b.thirds) for pair in pairs.tolist()}
-    lag = b.first_negative_lag
-    lines = [f"{b.name}: head_dim {b.head_dim}, rotary_dim {b.rotary_dim}, base {b.base or 'none'}, layout {b.layout}",
-             f"scaling {b.scaling or 'none'}, attention factor {b.attention_factor:g}, "
-             f"context {b.context or 'unknown'}",
-             f"critical dimension {b.critical_dim}: coordinates whose pair makes a full turn within the context",
-             f"first lag with a negative sum of cosines: {'none in the context' if lag is None else lag}",
-             f"source: {b.source or 'yours'}", "",
-             f"{'pair':>5}{'theta (rad/token)':>20}{'wavelength (tokens)':>22}{'turns':>12}  third"]
-    rotated = [n for n, theta in enumerate(b.theta) if theta != 0]
-    for n in rotated:
-        turns = "" if b.turns is None else f"{b.turns[n]:.4g}"
-        lines.append(f"{n:>5}{b.theta[n]:>20.6g}{b.wavelength[n]:>22.6g}{turns:>12}  {third[n]}")
-    if len(rotated) < len(b.theta):
-        lines.append(f"the other {len(b.theta) - len(rotated)} pairs are not rotated")
-    return "\n".join(lines)
-
-
-@commands.command()
-@click.argument("store", metavar="STORE", type=click.Path(path_type=Path))
-@click.option("--x", help="Dim along the picture; by default the first one of more than one value.")
-@click.option("--y", help="Quantity; by default slash. A dim: heat map with this dim upwards.")
-@click.option("--hue", help="Dim that gets a colour a value; by default the second one of more than one value.")
-@click.option("--lag", type=int, help="Lag of slash; by default the one that is predicted to score highest.")
-@click.option("--at", multiple=True, metavar="DIM=VALUE", help="Fix a dim that is neither x nor hue.")
-@click.option("--map", "heat", is_flag=True, help="Heat maps of x and hue, predicted beside simulated.")
-@click.option("--out", type=click.Path(path_type=Path), help="Picture (.png, .svg, .pdf) or table (.csv, .nc, "
-              ".parquet); by default a PNG named like the store, next to it.")
-@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was drawn.")
-def plot(store: Path, x: str | None, y: str | None, hue: str | None, lag: int | None, at: tuple[str, ...], heat: bool,
-         out: Path | None, as_json: bool) -> None:
-    """Draw a sweep's store, predicted over simulated, or write it as a table.
-
-    Lines are predictions with their error, points simulations with 5 standard errors. A table holds the whole store.
-    """
-    from . import views
-    results = views.opened(store)
-    out = out or store.absolute().with_suffix(".png")
-    drawn: dict[str, Any] = {}
-    _check_file(out, store)
-    if out.suffix in PICTURES:
-        fixed = [_pair(text) for text in at] + ([] if lag is None else [("lag", str(lag))])
-        heat = heat or (y is not None and y not in views.quantities(results))
-        with views.readable(store):
-            one = views.view(results, x=x, y=y, hue=hue, at=fixed, heat=heat)
-        drawn = {"y": one.quantity, "x": one.x.name, "hue": one.hue and one.hue.name, "at": one.fixed, "map": heat}
-        missing, failed = one.missing, one.failed
-        from . import charts, plots
-        content = plots.encoded(charts.figure(one, heat=heat), out.suffix[1:])
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _replace(out, content)
-    else:
-        from . import export
-        for name, value in {"--x": x, "--y": y, "--hue": hue, "--lag": lag, "--at": at, "--map": heat}.items():
-            if value not in (None, (), False):
-                raise RopesimError(name, value, f"leave it out, {out.suffix} holds the whole store")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with views.readable(store):
-            missing, failed = views.unfinished(results)
-            export.write(results, out)
-    if missing or failed:
-        print(f"ropesim: {missing} points are missing and {failed} failed; see `done` and `message` in the store",
-              file=sys.stderr)
-    if as_json:
-        _print_json({"schema": 1, "ropesim": __version__, "store": str(store), "out": str(out), **drawn,
-                     "missing": missing, "failed": failed})
-    else:
-        click.echo(out)
-
-
-PICTURES, TABLES = (".png", ".svg", ".pdf"), (".csv", ".nc", ".parquet")
-
-
-def _check_file(out: Path, store: Path) -> None:
-    if out.suffix not in PICTURES + TABLES:
-        raise RopesimError("--out", str(out), f"use a name that ends in {', '.join(PICTURES + TABLES)}")
-    _check_parents(out)
-    if out.is_dir():
-        raise RopesimError("--out", str(out), "use a file, this is a folder")
-    if store.resolve() in out.resolve().parents:
-        raise RopesimError("--out", str(out), "use a file outside the store")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise RopesimError("--at", text, "write DIM=VALUE")
-    return name.strip(), value.strip()
 
 
 if __name__ == "__main__":

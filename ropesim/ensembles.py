@@ -1,8 +1,8 @@
 """Heads as distributions over queries and keys: draw them, or ask for their means.
 
 An ensemble offers `sample(length, rng, theta) -> (q, k, theta)`, complex128[T, B] before RoPE, and
-`mean(theta)`. `Constant`, `Slash` and `Captured` are whole heads; `Noise`, `Factor` and `Sink` wrap
-one. A sink appends a pair with theta = 0, which is why theta comes back.
+`mean(theta)`. `Constant`, `Slash` and `Captured` are whole heads; what goes around one is in
+`wrappers`. A sink there appends a pair with theta = 0, which is why theta comes back.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Mean(NamedTuple):
     q: np.ndarray
     k: np.ndarray
     first_key: np.ndarray | None = None   # key 0, where it differs from the others' mean
-    margin: float | None = None           # margin of a sink at key 0, see `Sink`
+    margin: float | None = None           # margin of a sink at key 0, see `wrappers.Sink`
 
 
 class Moments(NamedTuple):
@@ -219,174 +219,6 @@ class Captured:
         return _power(self.q), _power(self.k)
 
 
-@dataclass(frozen=True)
-class Noise:
-    """A head with i.i.d. Gaussian noise on every real component of every query and key.
-
-    noise >= 0: its standard deviation as a fraction of the root mean square component of the head's
-    q (and of its k), over pairs and tokens. Raises RopesimError otherwise.
-
-        q_i + noise rms(q) xi,   k_j + noise rms(k) eta,   xi, eta ~ N(0, I)      (E-noise)
-
-    >>> Noise(Slash(0, 2.0), 0.1).power(np.ones(1))
-    (2.02, 0.505)
-    """
-
-    head: Ensemble
-    noise: float
-
-    def __post_init__(self) -> None:
-        number("noise", self.noise, least=0)
-
-    @property
-    def random(self) -> bool:
-        return self.noise > 0 or self.head.random
-
-    def sample(self, length: int, rng: np.random.Generator, theta: np.ndarray) -> Sample:
-        q, k, theta = self.head.sample(length, rng, theta)
-        if not self.noise:
-            return q, k, theta
-        rms_q, rms_k = np.sqrt(self.head.power(theta))
-        return (q + self.noise * rms_q * _normal(q.shape, rng), k + self.noise * rms_k * _normal(k.shape, rng), theta)
-
-    def mean(self, theta: np.ndarray) -> Mean:
-        return self.head.mean(theta)
-
-    def moments(self, length: int, theta: np.ndarray) -> Moments:
-        return self._added(self.head.moments(length, theta), theta)
-
-    def parts(self, length: int, theta: np.ndarray) -> list[Part]:
-        return [part._replace(moments=self._added(part.moments, theta)) for part in self.head.parts(length, theta)]
-
-    def _added(self, m: Moments, theta: np.ndarray) -> Moments:
-        (q, k), one = self.head.power(theta), self.noise ** 2 * np.eye(2 * theta.size)
-        return m._replace(cov_q=m.cov_q + q * one, cov_k=m.cov_k + k * one)
-
-    def power(self, theta: np.ndarray) -> tuple[float, float]:
-        q, k = self.head.power(theta)
-        return q * (1 + self.noise ** 2), k * (1 + self.noise ** 2)
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A head whose rotary pairs, the first `pairs` of q and k, are multiplied by `factor`.
-
-    This is how an attention factor (YaRN, LongRoPE) acts: the rotary logits grow by its square.
-    factor > 0; pairs: whole, >= 0. Raises RopesimError otherwise.
-
-        q_b factor,  k_b factor  for b < pairs                                    (E-factor)
-
-    >>> Factor(Slash(0, 2.0), 3.0, 1).mean(np.ones(2)).q
-    array([6.+0.j, 2.+0.j])
-    """
-
-    head: Ensemble
-    factor: float
-    pairs: int
-
-    def __post_init__(self) -> None:
-        if isinstance(self.head, Sink):
-            raise RopesimError("head of a Factor", self.head, "put the Factor inside the Sink: the margin refers to it")
-        number("factor", self.factor, above=0)
-        whole("pairs", self.pairs, least=0)
-
-    @property
-    def random(self) -> bool:
-        return self.head.random
-
-    def _gain(self, pairs: int) -> np.ndarray:
-        return np.where(np.arange(pairs) < self.pairs, self.factor, 1.0)
-
-    def sample(self, length: int, rng: np.random.Generator, theta: np.ndarray) -> Sample:
-        q, k, theta = self.head.sample(length, rng, theta)
-        gain = self._gain(theta.size)
-        return q * gain, k * gain, theta
-
-    def mean(self, theta: np.ndarray) -> Mean:
-        mean, gain = self.head.mean(theta), self._gain(theta.size)
-        first = None if mean.first_key is None else mean.first_key * gain
-        return mean._replace(q=mean.q * gain, k=mean.k * gain, first_key=first)
-
-    def moments(self, length: int, theta: np.ndarray) -> Moments:
-        return self._scaled(self.head.moments(length, theta))
-
-    def parts(self, length: int, theta: np.ndarray) -> list[Part]:
-        gain = np.tile(self._gain(theta.size), 2)
-        parts = []
-        for part in self.head.parts(length, theta):
-            slow = part.slow
-            if slow is not None:
-                slow = slow._replace(root_k=slow.root_k * gain, cov_q=slow.cov_q * np.outer(gain, gain))
-            parts.append(part._replace(moments=self._scaled(part.moments), slow=slow))
-        return parts
-
-    def _scaled(self, m: Moments) -> Moments:
-        gain = np.tile(self._gain(m.q.size // 2), 2)
-        both = np.outer(gain, gain)
-        return m._replace(q=m.q * gain, k=m.k * gain, cov_q=m.cov_q * both, cov_k=m.cov_k * both, cross=m.cross * both)
-
-    def power(self, theta: np.ndarray) -> tuple[float, float]:
-        raise RopesimError("head of a Noise", self, "put the Noise inside the Factor: its size refers to the bare head")
-
-
-@dataclass(frozen=True)
-class Sink:
-    """A head whose key 0 is a sink: its logit exceeds the others' log-mean-exp by `margin`.
-
-    margin: finite, in nats. scale > 0 multiplies the logits later (the run's scale), so the stored
-    queries are divided by it. One pair with theta = 0 is appended; key 0 is zero on all others.
-    Raises RopesimError otherwise. In row i >= 1, with the logits l of the mean head,
-
-        logit(i, 0) = margin + log( 1/i sum_{n < i} e^{l_n} ),   logit(0, 0) = 0  (E-sink)
-
-    >>> q, k, theta = Sink(Slash(0, 0.0), margin=4.0).sample(3, None, np.ones(1))
-    >>> q[:, 1].real, k[:, 1].real
-    (array([0., 4., 4.]), array([1., 0., 0.]))
-    """
-
-    head: Ensemble
-    margin: float
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if isinstance(self.head, Sink):
-            raise RopesimError("head of a Sink", self.head, "use one sink")
-        number("margin", self.margin)
-        number("scale", self.scale, above=0)
-
-    @property
-    def random(self) -> bool:
-        return self.head.random
-
-    def sample(self, length: int, rng: np.random.Generator, theta: np.ndarray) -> Sample:
-        q, k, theta = self.head.sample(length, rng, theta)
-        q, k = (np.pad(x, ((0, 0), (0, 1))) for x in (q, k))
-        k[0] = 0
-        k[0, -1] = 1
-        q[:, -1] = self._logits(length, theta) / self.scale
-        return q, k, np.append(theta, 0.0)
-
-    def _logits(self, length: int, theta: np.ndarray) -> np.ndarray:
-        mean = self.head.mean(theta)
-        product = self.scale * mean.q * mean.k.conj()
-        lags = np.arange(length - 1)
-        blocks = np.array_split(lags, max(length * theta.size >> 22, 1))   # bounds the memory: T x B at most 2**22
-        logits = np.concatenate([np.cos(np.outer(n, theta) + np.angle(product)) @ np.abs(product) for n in blocks])
-        return np.append(0.0, self.margin + np.logaddexp.accumulate(logits) - np.log(lags + 1))
-
-    def mean(self, theta: np.ndarray) -> Mean:
-        return self.head.mean(theta)._replace(margin=self.margin)
-
-    def moments(self, length: int, theta: np.ndarray) -> Moments:
-        return self.head.moments(length, theta)
-
-    def parts(self, length: int, theta: np.ndarray) -> list[Part]:
-        return self.head.parts(length, theta)
-
-    def power(self, theta: np.ndarray) -> tuple[float, float]:
-        raise RopesimError("head of a Noise", self, "put the Noise inside the Sink: a sink carries none")
-
-
 def real(x: np.ndarray) -> np.ndarray:
     """Complex pairs [..., B] as real vectors [..., 2B]: the real parts, then the imaginary parts.
 
@@ -398,7 +230,3 @@ def real(x: np.ndarray) -> np.ndarray:
 
 def _power(x: np.ndarray) -> float:
     return float(np.mean(x.real ** 2 + x.imag ** 2) / 2)
-
-
-def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    return rng.standard_normal((*shape, 2)).view(np.complex128)[..., 0]

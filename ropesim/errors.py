@@ -1,5 +1,6 @@
 """The one exception of this package, and the few checks that its doors share."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -43,10 +44,10 @@ def number(name: str, value: Any, *, least: float = -np.inf, most: float = np.in
     0.0
     """
     try:
-        result = float(value) if isinstance(value, Real) and not isinstance(value, bool | np.bool_) else np.nan
+        result = float(value) if isinstance(value, Real) and not isinstance(value, bool | np.bool_) else math.nan
     except OverflowError:                         # an integer beyond the largest double
-        result = np.inf
-    if not np.isfinite(result):
+        result = math.inf
+    if not math.isfinite(result):
         raise RopesimError(name, value, "use a finite number")
     if result < least or result > most or result <= above:
         raise RopesimError(name, value, "use a number " + _interval(least, most, above))

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,8 +86,9 @@ class Grid(NamedTuple):
         >>> grid({"head": {}, "sweep": {"head.noise": [0.0, 0.1]}}).tables(1)
         {'head': {'noise': 0.1}}
         """
-        here = deepcopy(dict(self.base))
-        for i, group in zip(np.unravel_index(n, self.shape), self.dims.values()):
+        here = dict(self.base)
+        for group in reversed(list(self.dims.values())):
+            n, i = divmod(n, len(group[0].values))
             for axis in group:
                 _set(here, axis.field, axis.values[i])
         return here
@@ -133,9 +133,11 @@ def grid(tables: Mapping[str, Any]) -> Grid:
 
 
 def _set(tables: dict[str, Any], field: str, value: Any) -> None:
+    """Set a dotted field; the tables on its way are copied, for points share them."""
     *path, last = field.split(".")
     for part in path:
-        tables = tables.setdefault(part, {})
-        if not isinstance(tables, dict):
+        inner = tables.get(part, {})
+        if not isinstance(inner, dict):
             raise RopesimError(f"sweep.{field}", value, f"{part} is no table; name a field as table.field")
+        tables[part] = tables = dict(inner)
     tables[last] = value

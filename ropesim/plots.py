@@ -17,7 +17,7 @@ PREDICTED, SIMULATED = "#c1272d", "#33608c"
 
 
 def by_lag(values: Mapping[str, np.ndarray], ax: Axes, *, first: int = 0, last: int | None = None) -> Axes:
-    """Average slash score by lag: prediction with its error over the simulation with its band.
+    """Average slash score by lag: prediction with its error over the simulation with its band, if there is one.
 
     values: slash_predicted, slash_error, slash_simulated, slash_stderr, float64[T]; lags first ..
     last - 1 are drawn. The simulation's band is 5 standard errors wide on each side.
@@ -31,9 +31,10 @@ def by_lag(values: Mapping[str, np.ndarray], ax: Axes, *, first: int = 0, last: 
     kept = thinned(len(mean))
     lag = kept + first
     few = len(kept) <= 80
-    ax.plot(lag, mean[kept], color=SIMULATED, lw=0 if few else 3, marker="o" if few else "", ms=6, alpha=0.75,
-            label="simulated (band: 5 s.e.)")
-    _band(ax, lag, mean[kept], 5 * stderr[kept], SIMULATED)
+    if np.isfinite(mean).any():
+        ax.plot(lag, mean[kept], color=SIMULATED, lw=0 if few else 3, marker="o" if few else "", ms=6, alpha=0.75,
+                label="simulated (band: 5 s.e.)")
+        _band(ax, lag, mean[kept], 5 * stderr[kept], SIMULATED)
     ax.plot(lag, value[kept], color=PREDICTED, lw=1.2, marker="." if few else "", ms=4, label="predicted ± error")
     _band(ax, lag, value[kept], error[kept], PREDICTED)
     ax.set_xlabel("lag = query position − key position (tokens)")
@@ -124,7 +125,7 @@ def profile_figure(values: Mapping[str, np.ndarray], portrait: Any, title: str) 
 
 
 def map_figure(portrait: Any, title: str) -> Figure:
-    """The figure of `map.png`: the predicted and the simulated attention map, side by side.
+    """The figure of `map.png`: the predicted and, where there is one, the simulated attention map, side by side.
 
     portrait: with predicted, simulated and length as of `point.portrait`.
 
@@ -132,10 +133,11 @@ def map_figure(portrait: Any, title: str) -> Figure:
     >>> len(map_figure(SimpleNamespace(predicted=np.eye(2), simulated=np.eye(2), length=8), "a head").axes)
     4
     """
-    figure = Figure(figsize=(11.5, 5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    attention_map(portrait.predicted, portrait.length, left, title="predicted")
-    attention_map(portrait.simulated, portrait.length, right, title="simulated, first sample")
+    maps = {"predicted": portrait.predicted, "simulated, first sample": portrait.simulated}
+    maps = {name: pooled for name, pooled in maps.items() if pooled is not None}
+    figure = Figure(figsize=(5.75 * len(maps), 5), layout="constrained")
+    for ax, (name, pooled) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items()):
+        attention_map(pooled, portrait.length, ax, title=name)
     figure.suptitle(title)
     return figure
 

@@ -4,19 +4,17 @@ The two wings meet here; nothing but the case is shared.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .case import Case
-from .ensembles import Captured, Factor
 from .patterns import Profile
 from .predict import attention as predict
-from .predict import moments
+from .predictions import Values, captured, curves, predicted
 from .simulate import attention as simulate
 
-Values = dict[str, np.ndarray]
 Progress = Callable[[Iterable[int]], Iterable[int]]
 KINDS = ("predicted", "error", "simulated", "stderr")
 
@@ -36,72 +34,36 @@ def measure(case: Case, progress: Progress = iter) -> Values:
     >>> float(measure(case)["slash_simulated"][3].round(12))
     0.5
     """
-    values, error = predicted(case)
-    means, stderr = simulated(case, progress)
-    columns = zip(KINDS, (values, error, means, stderr))
-    return {f"{name}_{kind}": column[name] for kind, column in columns for name in case.run.quantities}
+    return {name: value[0] for name, value in measured([case], progress).items()}
 
 
-def predicted(case: Case) -> tuple[Values, Values]:
-    """Values and errors in closed form, by quantity.
-
-    A head without noise is predicted exactly, up to rounding; a random one by the moments of its
-    parts (`predict.moments`); a captured one by its means alone, and its error is nan: unknown.
+def measured(cases: Sequence[Case], progress: Progress = iter) -> Values:
+    """`measure` of cases that are alike (`predictions.alike`), along a leading axis.
 
     >>> from .ensembles import Slash
     >>> from .spec import Run
-    >>> case = Case(np.ones(1), Slash(0, 0.0), 2, 1.0, 0, Run(quantities=["sink"]))
-    >>> predicted(case)[0]
-    {'sink': array(0.75)}
+    >>> cases = [Case(np.ones(1), Slash(lag, 2.0), 2, 1.0, 0, Run(samples=0, quantities=["sink"])) for lag in (0, 1)]
+    >>> measured(cases)["sink_predicted"].round(3)
+    array([0.642, 0.858])
     """
-    amplitude, logits, sink = _logits(case)
-    if case.head.random:
-        return _expected(case, sink)
-    half = case.length // 2
-    seen: dict[str, Any] = {"sink": sink, "window": case.window}
-    readings: dict[str, Callable[[], Any]] = {
-        "slash": lambda: predict.slash(logits, skip=case.run.skip, **seen),
-        "sink": lambda: predict.sink_score(logits, **seen),
-        "entropy": lambda: predict.entropy(logits, **seen)[half:].mean(),
-        "participation": lambda: predict.participation(logits, **seen)[half:].mean(),
-        "received": lambda: predict.received(logits, **seen),
-    }
-    values: Values = {name: np.asarray(readings[name]()) for name in case.run.quantities}
-    error = math.nan if captured(case) else predict.rounding(amplitude, case.length)
-    return values, {name: np.where(np.isfinite(value), error, np.nan) for name, value in values.items()}
-
-
-def _expected(case: Case, sink: np.ndarray | None) -> tuple[Values, Values]:
-    """A random head through the moments of its parts."""
-    wanted = case.run.quantities
-    e = moments.expected(case.head.parts(case.length, case.theta), case.theta, case.length, scale=case.scale, sink=sink,
-                         skip=case.run.skip, window=case.window, received="received" in wanted)._asdict()
-    return ({name: np.asarray(e[name]) for name in wanted}, {name: np.asarray(e[f"{name}_error"]) for name in wanted})
-
-
-def _logits(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Amplitudes and lag logits of the mean head, and key 0's logits where it is a sink."""
-    mean = case.head.mean(case.theta)
-    amplitude, logits = _curve(case, mean.q, mean.k)
-    sink = None
-    if mean.margin is not None:
-        sink = predict.sink_logits(logits, mean.margin)
-    elif mean.first_key is not None:
-        sink = _curve(case, mean.q, mean.first_key)[1]
-    return amplitude, logits, sink
-
-
-def _curve(case: Case, q: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    product = case.scale * q * k.conj()
-    amplitude = np.abs(product)
-    return amplitude, predict.lag_logits(amplitude, np.angle(product), case.theta, case.length)
+    values, error = predicted(cases)
+    drawn = [simulated(case, progress) for case in cases if case.run.samples]
+    unknown = {name: np.broadcast_to(np.nan, value.shape) for name, value in values.items()}
+    columns = [values, error, unknown, unknown]
+    if drawn:
+        taken = np.array([case.run.samples > 0 for case in cases])
+        columns[2:] = [{name: value.copy() for name, value in unknown.items()} for _ in "ms"]
+        for column, one in zip(columns[2:], zip(*drawn)):
+            for name, value in column.items():
+                value[taken] = [seen[name] for seen in one]
+    return {f"{name}_{kind}": column[name] for kind, column in zip(KINDS, columns) for name in cases[0].run.quantities}
 
 
 def simulated(case: Case, progress: Progress = iter) -> tuple[Values, Values]:
     """Means and standard errors over the samples of a case, by quantity.
 
     Replicate r draws its samples from SeedSequence(seed, spawn_key=(r,)) and from nothing else. A
-    head that draws nothing is simulated once, with stderr 0; a captured one has none (nan).
+    head that draws nothing is simulated once, with stderr 0; a captured one has none (nan). Needs a sample at least.
 
     >>> from .ensembles import Slash
     >>> from .spec import Run
@@ -141,20 +103,10 @@ def _readings(seen: Profile, quantities: Iterable[str]) -> Values:
     return {name: np.asarray(every[name]) for name in quantities}
 
 
-def captured(case: Case) -> bool:
-    """Whether the head is a recorded one, whose simulation is its own scores.
-
-    >>> from .ensembles import Slash
-    >>> from .spec import Run
-    >>> captured(Case(np.ones(1), Slash(0, 0.0), 2, 1.0, 0, Run()))
-    False
-    """
-    head = case.head
-    return isinstance(head.head if isinstance(head, Factor) else head, Captured)
-
-
 def rows(values: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """The table of one point: slash at the five lags that simulate highest, and each single number.
+    """The table of one point: slash at the five lags that score highest, and each single number.
+
+    Highest as simulated, or as predicted where nothing was simulated.
 
     predicted, error, simulated, stderr; z = (predicted - simulated) / stderr, None where stderr is
     0 or unknown; agrees: |predicted - simulated| <= error + 5 stderr + 1e-9, None where error or
@@ -167,6 +119,7 @@ def rows(values: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     table = []
     if "slash_simulated" in values:
         score = values["slash_simulated"]
+        score = score if np.isfinite(score).any() else values["slash_predicted"]
         best = np.argsort(-score, kind="stable")[:min(5, np.isfinite(score).sum())]
         table += [_row("slash", int(lag), *(float(values[f"slash_{kind}"][lag]) for kind in KINDS)) for lag in best]
     for name in ("sink", "entropy", "participation"):
@@ -189,7 +142,7 @@ class Portrait(NamedTuple):
     contribution: np.ndarray    # float64[B]: each pair's share of the logit at that lag
     average: np.ndarray         # float64[B]: each pair's mean logit over all lags
     predicted: np.ndarray       # float64[blocks, blocks]: score from query block to key block
-    simulated: np.ndarray       # the same, of the first sample
+    simulated: np.ndarray | None      # the same, of the first sample if there is one
     length: int
 
 
@@ -201,12 +154,14 @@ def portrait(case: Case, blocks: int = 256) -> Portrait:
     >>> portrait(Case(np.ones(1), Slash(1, 2.0), 8, 1.0, 0, Run())).lag
     1
     """
-    mean, (amplitude, logits, sink) = case.head.mean(case.theta), _logits(case)
+    mean, (each_amplitude, each_logits, each_sink) = case.head.mean(case.theta), curves([case])
+    amplitude, logits, sink = each_amplitude[0], each_logits[0], None if each_sink is None else each_sink[0]
     phase = np.angle(mean.q * mean.k.conj())
     lag = int(np.nanargmax(predict.slash(logits, sink=sink, skip=min(1, case.length - 1), window=case.window)))
-    q, k, theta = case.head.sample(case.length, _generator(case), case.theta)
-    blocks = min(blocks, case.length)
+    blocks, simulated = min(blocks, case.length), None
+    if case.run.samples:
+        q, k, theta = case.head.sample(case.length, _generator(case), case.theta)
+        simulated = simulate.pooled(q, k, theta, blocks, scale=case.scale, window=case.window)
     return Portrait(lag, predict.pair_logits(amplitude, phase, case.theta, lag),
                     predict.mean_pair_logits(amplitude, phase, case.theta, case.length),
-                    predict.pooled(logits, blocks, sink=sink, window=case.window),
-                    simulate.pooled(q, k, theta, blocks, scale=case.scale, window=case.window), case.length)
+                    predict.pooled(logits, blocks, sink=sink, window=case.window), simulated, case.length)

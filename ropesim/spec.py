@@ -10,16 +10,17 @@ import tomllib
 from difflib import get_close_matches
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from .errors import RopesimError
 
 LONGEST = 1 << 24
 LARGEST = 1e30        # of a number that multiplies logits: products of all of them stay within float64
 SMALLEST = 1e-30      # of run.scale, which divides
-QUANTITIES = ("slash", "sink", "entropy", "participation", "received")
+Quantity = Literal["slash", "sink", "entropy", "participation", "received"]
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 Whole = Annotated[int, Field(strict=True)]
 Size = Annotated[int, Field(strict=True, le=LONGEST)]
 Real = Annotated[FiniteFloat, Field(ge=-LARGEST, le=LARGEST)]
@@ -27,11 +28,10 @@ Positive = Annotated[FiniteFloat, Field(ge=0, le=LARGEST)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Correlation = Annotated[FiniteFloat, Field(ge=-1, le=1)]
 Frequency = Annotated[FiniteFloat, Field(gt=-2.0 ** 64, lt=2.0 ** 64)]
-Quantity = Literal["slash", "sink", "entropy", "participation", "received"]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), ser_json_inf_nan="constants")
 
 
 class Rope(_Table):
@@ -182,14 +182,14 @@ class Run(_Table):
     """What to compute."""
 
     length: Annotated[Whole, Field(ge=1, le=LONGEST)] | None = None
-    samples: Annotated[Whole, Field(ge=1)] = 16
+    samples: Annotated[Whole, Field(ge=0)] = 16     # 0: predict only
     seed: Annotated[Whole, Field(ge=0)] = 0
     replicate: Annotated[Whole, Field(ge=0)] = 0
     skip: Annotated[Whole, Field(ge=0, le=1 << 62)] = 0
     window: Annotated[Whole, Field(ge=0, le=1 << 62)] = 0
     scale: Annotated[FiniteFloat, Field(ge=SMALLEST, le=LARGEST)] = 1.0
-    quantities: Annotated[list[Quantity], Field(min_length=1)] = ["slash", "sink", "entropy", "participation"]
-    lags: list[Annotated[Whole, Field(ge=0)]] = []
+    quantities: list[Quantity] = Field(min_length=1, default_factory=lambda: [*QUANTITIES[:4]])      # all but received
+    lags: list[Annotated[Whole, Field(ge=0)]] = Field(default_factory=list)
 
 
 class Spec(_Table):
@@ -239,7 +239,7 @@ def parse(tables: dict[str, Any]) -> Spec:
     1
     """
     try:
-        spec = TypeAdapter(Spec).validate_python(tables, strict=True)
+        spec = Spec.model_validate(tables, strict=True)
     except ValidationError as error:
         raise _sentence(error, tables) from None
     _check_rope(spec)
@@ -290,7 +290,8 @@ def _check_rope(spec: Spec) -> None:
         if spec.head.kind != "captured":
             raise RopesimError("rope", None, "add a [rope] table with a preset, a kind or a config")
         return
-    given = spec.rope.model_dump(exclude_none=True)
+    rope, seen = spec.rope, spec.rope.model_fields_set              # plain reads: a sweep does it a million times
+    given = {name: value for name in Rope.model_fields if name in seen and (value := getattr(rope, name)) is not None}
     ways = [way for way in ("preset", "kind", "config") if way in given]
     if len(ways) != 1:
         raise RopesimError("rope", " and ".join(ways) or None, "give exactly one of preset, kind and config")

@@ -7,26 +7,28 @@ the system drops when it dies. All chunks carry checksums.
 import fcntl
 import hashlib
 import json
+import math
 import os
-import platform
 import shutil
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from importlib.metadata import version
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from . import __version__
+from .chunks import Computed, chunked, machine, regions, results
 from .errors import RopesimError
 from .grid import Grid, grid
-from .point import Progress, Values
-from .sweep import Block, Layout, block, chunked, layout, put, regions, results
+from .point import Progress
+from .predictions import Values
+from .sweep import Block, Layout, block, layout, put
 
 LAYOUT = 1         # of the store; a larger one is from a newer version
-LIBRARIES = ("numpy", "scipy", "numba")
 
 
 class Counts(NamedTuple):
@@ -38,11 +40,13 @@ class Counts(NamedTuple):
 
 
 def run(tables: Mapping[str, Any], folder: Path, path: Path, *, executor: Executor | None = None, ahead: int = 4,
-        chunk: int | None = None, overwrite: bool = False, progress: Progress = iter) -> Counts:
+        chunk: int | None = None, overwrite: bool = False, progress: Progress = iter,
+        warn: Callable[[str], None] = warnings.warn) -> Counts:
     """Compute a sweep into the store at `path`, or what is missing in it.
 
     executor: any of concurrent.futures, with at most `ahead` chunks in flight (None: here, one by one);
-    chunk: most points of one, for a new store. A point that fails is nan with its reason in `message`.
+    chunk: most points of one, for a new store. A point that fails is nan with its reason in `message`;
+    warn is told of a host whose values are not those of the store's platform to the last bit.
     Raises RopesimError for bad input, for a store of another spec or version (unless overwrite), for a damaged
     one, and while another process writes to it. After an interrupt or a fault the same call resumes.
 
@@ -61,11 +65,25 @@ def run(tables: Mapping[str, Any], folder: Path, path: Path, *, executor: Execut
         store = _open(path, tables, points, what)
         wanted = _pending(store, path, [*what.names, "message"])
         computed = 0
-        for region, found in _shown(results(points, folder, what, wanted, executor, ahead), len(wanted), progress):
-            _write(store, region, found)
-            computed += len(found.messages)
-        failed = sum(message != "" for message in np.asarray(store["message"][...]).ravel().tolist())
+        with closing(results(points, folder, what, wanted, executor, ahead)) as chunks:
+            for region, found in _shown(_compared(chunks, path, warn), len(wanted), progress):
+                _write(store, region, found)
+                computed += len(found.messages)
+        failed = sum(message != "" for message in _read(store, "message", (...,), path).ravel().tolist())
     return Counts(points.size, computed, failed)
+
+
+def _compared(chunks: Iterator[tuple[tuple[slice, ...], Computed]], path: Path,
+              warn: Callable[[str], None]) -> Iterator[tuple[tuple[slice, ...], Block]]:
+    """The blocks; each host whose machine is not that of the store is told of once."""
+    mine = json.loads((path / ".zattrs").read_text(encoding="utf-8"))["platform"]
+    told = set()
+    for region, found in chunks:
+        if found.machine != mine and found.host not in told:
+            told.add(found.host)
+            warn(f"{path}: not all values come from one kind of machine and agree to 1e-12 only; {found.host} has "
+                 f"{found.machine}, the store says {mine}")
+        yield region, found.block
 
 
 def _shown(chunks: Any, count: int, progress: Progress) -> Any:
@@ -217,22 +235,32 @@ def _damaged(path: Path, reason: str) -> RopesimError:
 
 
 def _pending(store: dict[str, Any], path: Path, names: list[str]) -> list[tuple[slice, ...]]:
-    """The chunks that are not done, after those that are have been read; what a killed write left is removed."""
+    """The chunks that are not done, after those that are have been checked; what a killed write left is removed."""
     for part in path.rglob("*.partial"):
         part.unlink()
-    done = _read(store, "done", (...,), path)
+    done, step = _read(store, "done", (...,), path), store["done"].chunks
+    chunks = {name: store[name].chunks for name in names}
     wanted = []
-    for region in regions(done.shape, store["done"].chunks):
+    for region in regions(done.shape, step):
         if not done[region].all():
             wanted.append(region)
             continue
+        corner = [part.start // size for part, size in zip(region, step)]
         for name in names:
-            corner = [part.start // size for part, size in zip(region, store["done"].chunks)]
-            corner += [0] * (store[name].ndim - len(corner))
-            if not (path / name / (".".join(map(str, corner)) or "0")).exists():      # zarr would read nan
-                raise _broken(path, name, region, "the file is missing")
-            _read(store, name, region, path)
+            file = ".".join(map(str, [*corner, *[0] * (len(chunks[name]) - len(corner))])) or "0"
+            _check(path, name, file, region, None if name == "message" else 8 * math.prod(chunks[name]))
     return wanted
+
+
+def _check(path: Path, name: str, file: str, region: Any, size: int | None) -> None:
+    """Hold a chunk's file against its checksum and size: zarr takes ten times as long, and reads nan for none."""
+    from numcodecs import Zstd
+    try:
+        found = len(Zstd().decode((path / name / file).read_bytes()))
+        if found != (size or found):
+            raise ValueError(f"{found} bytes for {size}")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _broken(path, name, region, str(error)) from None
 
 
 def _read(store: dict[str, Any], name: str, region: Any, path: Path) -> np.ndarray:
@@ -265,8 +293,7 @@ def attributes(tables: Mapping[str, Any]) -> dict[str, Any]:
     text = json.dumps(tables, sort_keys=True)
     return {"spec": text, "spec_hash": hashlib.sha256(text.encode()).hexdigest(), "version": __version__,
             "layout": LAYOUT, "seed": tables.get("run", {}).get("seed", 0),
-            "platform": " ".join([platform.system(), platform.machine(), f"python {platform.python_version()}",
-                                  *(f"{name} {version(name)}" for name in LIBRARIES)])}
+            "platform": machine()}
 
 
 def coordinates(points: Grid, what: Layout) -> dict[str, tuple[str, Any]]:
@@ -310,7 +337,7 @@ def one(values: Values, tables: Mapping[str, Any]) -> Any:
     what = Layout(quantities, np.array(asked, dtype=np.int64), length, ())
     rows = {name: np.full((1, *what.sizes(name)), np.nan) for name in values}
     for name, value in values.items():
-        put(rows[name], value, what, name)
+        put(rows[name], [0], value[None], what, name)
     return _labelled(Grid({}, tables), what, Block(rows, [""]), tables)
 
 

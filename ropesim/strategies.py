@@ -18,6 +18,7 @@ from . import ensembles, gaussians, processes, schedules
 from .bands import Bands
 from .ensembles import Ensemble, Sample
 from .errors import RopesimError, whole
+from .wrappers import Factor, Noise, Sink
 
 FEW = 16                                       # numbers that are drawn one by one, so that each shrinks by itself
 BANDS = ("custom", *schedules.SCHEDULES, "half-dft")
@@ -170,11 +171,11 @@ def _heads(draw: DrawFn, kinds: list[str], pairs: tuple[int, int], length: tuple
 def _wrapped(draw: DrawFn, head: Ensemble, pairs: int, wrappers: tuple[bool, bool, bool]) -> Ensemble:
     noise, factor, sink = wrappers
     if noise and draw(st.booleans()):
-        head = ensembles.Noise(head, draw(_SHARES))
+        head = Noise(head, draw(_SHARES))
     if factor and draw(st.booleans()):
-        head = ensembles.Factor(head, draw(st.floats(0.5, 2)), draw(st.integers(0, pairs)))
+        head = Factor(head, draw(st.floats(0.5, 2)), draw(st.integers(0, pairs)))
     if sink and draw(st.booleans()):
-        head = ensembles.Sink(head, draw(st.floats(-4, 8, allow_subnormal=False)), draw(st.sampled_from((1.0, 0.125))))
+        head = Sink(head, draw(st.floats(-4, 8, allow_subnormal=False)), draw(st.sampled_from((1.0, 0.125))))
     return head
 
 

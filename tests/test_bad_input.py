@@ -247,7 +247,7 @@ SPECS = [
     ("length a string", ROPE + HEAD + '[run]\nlength = "16"\n', "run.length = '16': whole"),
     ("length a bool", ROPE + HEAD + "[run]\nlength = true\n", "run.length = True: whole"),
     ("length misspelt", ROPE + HEAD + "[run]\nlenght = 16\n", "run.lenght = 16: unknown did mean length?"),
-    ("samples zero", GOOD + "samples = 0\n", "run.samples = 0: 1 or more"),
+    ("samples below zero", GOOD + "samples = -1\n", "run.samples = -1: 0 or more"),
     ("samples a float", GOOD + "samples = 1.5\n", "run.samples = 1.5: whole"),
     ("seed negative", GOOD + "seed = -1\n", "run.seed = -1: 0 or more"),
     ("replicate negative", GOOD + "replicate = -1\n", "run.replicate = -1: 0 or more"),

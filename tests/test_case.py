@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tolerances import EXACT, FLOAT
 
-from ropesim import bands, ensembles, gaussians, processes
+from ropesim import bands, ensembles, gaussians, processes, wrappers
 from ropesim.case import build, check_lags
 from ropesim.errors import RopesimError
 from ropesim.point import measure
@@ -142,7 +142,7 @@ def test_a_random_head_has_the_fields_of_its_table(kind):
     tables["head"] |= {"kind": kind, "noise": 0.5, "sink": {"margin": 1.0}}
     walk = {"length": 16} if kind == "random-walk" else {}
     bare = family(lag=2, strength=3.0, **fields, **walk)
-    assert build(parse(tables), HERE).head == ensembles.Sink(ensembles.Noise(bare, 0.5), 1.0, 1.0)
+    assert build(parse(tables), HERE).head == wrappers.Sink(wrappers.Noise(bare, 0.5), 1.0, 1.0)
 
 
 def test_the_families_are_all_kinds_but_those_without_a_draw():
@@ -157,7 +157,7 @@ def test_noise_lies_inside_the_factor_and_both_inside_the_sink():
                  HERE).head
     factor = bands.preset("qwen2.5-7b-instruct-yarn").attention_factor
     assert factor > 1
-    assert head == ensembles.Sink(ensembles.Factor(ensembles.Noise(ensembles.Slash(1, 1.0), 0.1), factor, 64), 3.0, 2.0)
+    assert head == wrappers.Sink(wrappers.Factor(wrappers.Noise(ensembles.Slash(1, 1.0), 0.1), factor, 64), 3.0, 2.0)
 
 
 def test_what_is_not_asked_for_is_not_put_around():

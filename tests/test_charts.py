@@ -222,6 +222,17 @@ def test_maps_show_prediction_beside_simulation_with_one_colour_bar():
     assert (meshes[0].norm.vmin, meshes[0].norm.vmax) == (0.01, one.simulated.max())
 
 
+@pytest.mark.parametrize("heat", [True, False])
+def test_what_was_not_simulated_is_not_drawn(heat):
+    both = view(store({"rope.base": BASES, "head.noise": [0.0, 0.1]}, ("sink",)), heat=heat)
+    nothing = np.full(both.simulated.shape, np.nan)
+    made = figure(both._replace(simulated=nothing, stderr=nothing), heat=heat)
+    if heat:
+        assert [ax.get_title() for ax in made.axes if ax.get_title()] == ["predicted"]
+    else:
+        assert "predicted ± error" in words(made) and not any("simulated" in word for word in words(made))
+
+
 def test_colours_are_logarithmic_where_values_span_more_than_two_decades():
     results = store({"rope.base": BASES, "head.noise": [0.0, 0.1]})
     results.sink_predicted[0, 0] = 1e-5

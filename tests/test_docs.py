@@ -21,7 +21,7 @@ THEORY = ROOT / "docs" / "theory.md"
 
 # Names without an example of their own: compiled loops (their doors have one), commands (the tutorial runs them) and
 # what needs a model.
-NO_EXAMPLE = {"jit.py", "kernels.py", "cli.py", "capture.py"}
+NO_EXAMPLE = {"jit.py", "kernels.py", "cli.py", "cli_bands.py", "cli_check.py", "cli_plot.py", "capture.py"}
 LABEL = re.compile(r"\(([A-Z]-[a-z][a-z0-9.]{2,}(?:-[a-z0-9.]+)*)\)")  # (R-yarn), (A-lag)
 UNCITED = ("*numerical only*", "*background*")
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
+from distributed import Client
 
 from ropesim import pool, store
 
 FULL = os.environ.get("ROPESIM_FAULTS") == "full"
-KILLS = 25 if FULL else 3
+KILLS = 25 if FULL else 1       # in each way
 ROOT = Path(__file__).parent.parent
 SPEC = """
 [rope]
@@ -26,7 +27,7 @@ theta = [1.0, 0.1]
 [head]
 kind = "slash"
 [run]
-length = 1024
+length = 2048
 lags = [0, 3, 5]
 [sweep]
 "head.strength" = { linspace = [0.0, 2.0, 16] }
@@ -37,10 +38,10 @@ RANDOM = {"rope": {"kind": "custom", "theta": [1.0, 0.1]},
           "run": {"length": 32, "samples": 2, "quantities": ["slash", "sink"]},
           "sweep": {"head.noise": [0.0, 0.2], "run.replicate": [0, 1, 2, 3]}}
 CLUSTER = """
-import os, sys
+import sys
 from distributed import LocalCluster
 if __name__ == "__main__":
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         print(cluster.scheduler_address, flush=True)
         sys.stdin.read()
 """
@@ -107,13 +108,25 @@ def folder(tmp_path):
     return tmp_path
 
 
+def cluster(**settings):
+    """A process with a Dask scheduler and two worker processes of one thread each, and its address."""
+    process = subprocess.Popen([sys.executable, "-c", CLUSTER], env=ENV | settings, text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return process, process.stdout.readline().strip()
+
+
 @pytest.fixture(scope="module")
 def scheduler():
-    """The address of a Dask cluster of two workers with two threads each."""
-    process = subprocess.Popen([sys.executable, "-c", CLUSTER], env=ENV, text=True, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    yield process.stdout.readline().strip()
+    """The address of a Dask cluster that stays."""
+    process, address = cluster()
+    yield address
     process.communicate(timeout=30)
+
+
+def pids(address):
+    """The processes of a cluster's workers."""
+    with Client(address, set_as_default=False) as client:
+        return list(client.run(os.getpid).values())
 
 
 # Killed
@@ -121,7 +134,7 @@ def scheduler():
 def test_a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_had_been(reference, folder, scheduler):
     draw, path, seen = random.Random(5), folder / "a.zarr", {}
     ways = ["", " --workers 2", f" --scheduler {scheduler}"]
-    for n in range(KILLS):
+    for n in range(3 * KILLS):
         if FULL and len(seen) > 5:                          # eight chunks are soon done: begin again
             shutil.rmtree(path)
             seen = {}
@@ -144,7 +157,7 @@ def test_a_sweep_that_is_killed_again_and_again_ends_as_if_it_never_had_been(ref
 
 
 def test_workers_end_when_their_parent_is_killed_while_they_compute(folder):
-    text = SPEC.replace("1024", "30000").replace("16 }", "2 }")              # seconds a point
+    text = SPEC.replace("2048", "30000").replace("16]", "2]")              # seconds a point
     (folder / "spec.toml").write_text(text)
     process = command("run spec.toml --out a.zarr --workers 2", folder)
     wait_for(lambda: len(children(process.pid)) >= 3 and (folder / "a.zarr").exists())        # two and a tracker
@@ -157,13 +170,71 @@ def test_workers_end_when_their_parent_is_killed_while_they_compute(folder):
 
 
 def test_a_worker_that_is_killed_ends_the_sweep_with_one_line_and_it_resumes(reference, folder):
-    process = command("run spec.toml --quiet --out a.zarr --workers 2", folder)
+    draw, path, hits = random.Random(6), folder / "a.zarr", 0
+    while hits < KILLS:
+        if len(done(path)) > 4:
+            shutil.rmtree(path)
+        seen = done(path)
+        process = command("run spec.toml --quiet --out a.zarr --workers 2", folder)
+        wait_for(lambda: len(done(path)) > len(seen))
+        time.sleep(draw.uniform(0, 0.05))
+        os.kill(max(children(process.pid)), signal.SIGKILL)
+        code, out, err = ended(process)
+        assert seen.items() <= done(path).items()
+        if code != 0 or len(done(path)) < 8:                # else the kill came too late
+            assert (code, out, err.count("\n")) == (3, "", 1) and "lost the workers" in err, err
+            hits += 1
+    assert ended(command("run spec.toml --quiet --out a.zarr", folder))[0] == 0
+    assert files(path) == files(reference)
+
+
+def test_a_sweep_goes_on_when_workers_of_its_cluster_are_killed(reference, folder):
+    draw, path, hits = random.Random(7), folder / "a.zarr", 0
+    while hits < KILLS:
+        process, address = cluster()
+        before = pids(address)
+        run = command(f"run spec.toml --quiet --out a.zarr --scheduler {address}", folder)
+        wait_for(lambda: len(done(path)) > hits % 4)
+        time.sleep(draw.uniform(0, 0.05))
+        os.kill(draw.choice(before), signal.SIGKILL)
+        hits += run.poll() is None                          # else it came too late
+        code, out, err = ended(run)
+        process.kill()
+        process.communicate()
+        assert (code, out, err.count("\n")) == (0, "", 1) and files(path) == files(reference), err
+        shutil.rmtree(path)
+
+
+def test_a_chunk_that_kills_its_workers_ends_the_sweep_and_it_resumes(reference, folder):
+    process, address = cluster(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+    run = command(f"run spec.toml --quiet --out a.zarr --scheduler {address}", folder)
+    before = pids(address)
     wait_for(lambda: len(done(folder / "a.zarr")) >= 1)
-    os.kill(max(children(process.pid)), signal.SIGKILL)
-    code, out, err = ended(process)
-    assert (code, out, err.count("\n")) == (3, "", 1) and "worker" in err
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    code, out, err = ended(run)
+    process.communicate(timeout=30)
+    assert (code, out, err.count("\n")) == (3, "", 1) and "again and again" in err
     assert ended(command("run spec.toml --quiet --out a.zarr", folder))[0] == 0
     assert files(folder / "a.zarr") == files(reference)
+
+
+def test_a_scheduler_that_is_killed_ends_the_sweep_with_one_line_and_it_resumes(reference, folder):
+    path = folder / "a.zarr"
+    for _ in range(3 if FULL else 1):
+        seen = done(path)
+        process, address = cluster()
+        run = command(f"run spec.toml --quiet --out a.zarr --scheduler {address}", folder)
+        wait_for(lambda: len(done(path)) > len(seen))
+        started = pids(address)
+        process.kill()
+        process.communicate()
+        code, out, err = ended(run)
+        assert (code, out, err.count("\n")) == (3, "", 1) and "lost the workers or their scheduler" in err, err
+        wait_for(lambda: not any(alive(pid) for pid in started))
+    seen = done(path)
+    assert ended(command("run spec.toml --quiet --out a.zarr", folder))[0] == 0
+    assert seen.items() <= done(path).items() and files(path) == files(reference)
 
 
 # Interrupted
@@ -184,6 +255,25 @@ def test_an_interrupt_finishes_what_is_in_flight_exits_130_and_resumes(reference
         name: content for name, content in files(path).items() if path.exists()}.items()
     assert ended(command("run spec.toml --quiet --out a.zarr", folder))[0] == 0
     assert seen.items() <= done(path).items() and files(path) == files(reference)
+
+
+@pytest.mark.parametrize("chunks", [0, 1] if FULL else [0])
+def test_a_second_interrupt_waits_for_nothing_and_the_sweep_resumes(folder, chunks):
+    text = SPEC.replace("2048", "30000").replace("16]", "2]").replace("3, 4, 5, 6, 7, ", "")      # seconds a point
+    (folder / "spec.toml").write_text(text)
+    process = command("run spec.toml --quiet --out a.zarr --workers 2", folder)
+    wait_for(lambda: len(children(process.pid)) >= 3 and len(done(folder / "a.zarr")) >= chunks)
+    time.sleep(1.5)
+    started = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None and all(alive(child) for child in started)     # the first is patient
+    os.killpg(process.pid, signal.SIGINT)
+    start = time.monotonic()
+    code, out, err = ended(process)
+    assert (code, out, err.strip()) == (130, "", "ropesim: interrupted") and time.monotonic() - start < 5
+    wait_for(lambda: not any(alive(child) for child in started), 2)
+    assert ended(command("run spec.toml --quiet --out a.zarr --workers 2", folder))[0] == 0
 
 
 # A full disk

@@ -68,10 +68,11 @@ def test_a_grid_leaves_the_given_tables_alone_and_makes_tables_that_are_missing(
     assert json.dumps(given) == before
 
 
-def test_what_is_done_to_the_tables_of_a_point_reaches_no_other_point():
-    found = grid(tables({"head.lag": [1, 2]}))
-    found.tables(0)["rope"]["theta"].append(7.0)
-    assert found.tables(1)["rope"]["theta"] == [1.0, 0.1]
+def test_what_is_set_for_a_point_reaches_no_other_point():
+    found = grid(tables({"head.lag": [1, 2], "head.sink.margin": [0.5, 1.5]}))
+    first, last = found.tables(0), found.tables(3)
+    assert (first["head"]["lag"], first["head"]["sink"]) == (1, {"margin": 0.5})
+    assert (last["head"]["lag"], last["head"]["sink"]) == (2, {"margin": 1.5})
 
 
 def test_without_a_sweep_the_grid_is_one_point_without_dims():

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import EXACT, FLOAT, SIGMAS
 
-from ropesim.point import KINDS, measure, portrait, predicted, rows, simulated
 from ropesim.case import build
+from ropesim.point import KINDS, measure, measured, portrait, predicted, rows, simulated
 from ropesim.spec import dump, examples, parse, read
 
 EVERY = ["slash", "sink", "entropy", "participation", "received"]
@@ -147,8 +147,8 @@ def test_a_captured_head_is_predicted_by_its_means_and_its_first_key(recorded):
     mean_q, mean_k = q[1:].mean(axis=0), k[1:].mean(axis=0)
     keys = np.vstack([k[:1], np.tile(mean_k, (19, 1))])
     truth = brute(np.tile(mean_q, (20, 1)), keys, np.array([1.0, 0.1, 0.01]), 0.4, 7)
-    values = predicted(case)[0]
-    assert all(near(values[name], truth[name]) for name in EVERY)
+    values = predicted([case])[0]
+    assert all(near(values[name][0], truth[name]) for name in EVERY)
 
 
 def test_the_shipped_capture_runs_whole():
@@ -201,10 +201,29 @@ def columns(name, predicted_, error, mean, stderr):
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3, math.nan]), min_size=1, max_size=12))
 def test_slash_rows_are_the_five_largest_simulated_scores_and_ties_go_to_the_smaller_lag(scores):
     n = len(scores)
-    table = rows(columns("slash", np.zeros(n), np.zeros(n), scores, np.zeros(n)))
+    table = rows(columns("slash", scores, np.zeros(n), scores, np.zeros(n)))
     finite = [lag for lag in range(n) if math.isfinite(scores[lag])]
     assert [row["lag"] for row in table] == sorted(finite, key=lambda lag: (-scores[lag], lag))[:5]
     assert [row["simulated"] for row in table] == [scores[row["lag"]] for row in table]
+
+
+def test_without_samples_nothing_is_simulated_and_the_rows_are_those_predicted_highest():
+    values = measure(made(samples=0))
+    assert all(np.isnan(values[f"{name}_{kind}"]).all() for name in EVERY for kind in ("simulated", "stderr"))
+    assert all(values[f"{name}_predicted"].tobytes() == measure(made())[f"{name}_predicted"].tobytes()
+               for name in EVERY)
+    table = rows(values)
+    order = np.argsort(-values["slash_predicted"], kind="stable")
+    assert [row["lag"] for row in table[:5]] == order[:5].tolist() and {row["agrees"] for row in table} == {None}
+    assert portrait(made(samples=0)).simulated is None
+
+
+def test_of_cases_that_are_alike_those_with_samples_are_simulated():
+    cases = [noisy(samples=samples, replicate=n) for n, samples in enumerate((2, 0, 3))]
+    values = measured(cases)
+    assert np.isfinite(values["sink_simulated"]).tolist() == [True, False, True]
+    for n in (0, 2):
+        assert all(values[name][n].tobytes() == value.tobytes() for name, value in measure(cases[n]).items())
 
 
 def test_rows_come_as_slash_sink_entropy_participation_with_the_fields_of_the_contract():

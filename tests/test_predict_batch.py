@@ -140,7 +140,8 @@ def test_sinks_far_above_or_below_take_all_or_nothing():
     np.testing.assert_array_equal(below.sink, 1 / 20)
 
 
-@pytest.mark.parametrize("name, value", [("LIMIT", 0.0), ("LIMIT", 1.0), ("DIRECT", 0), ("DIRECT", 20), ("TILE", 200)])
+@pytest.mark.parametrize("name, value", [("LIMIT", 0.0), ("LIMIT", 1.0), ("DIRECT", 0), ("DIRECT", 20), ("TILE", 200),
+                                         ("LAST", 0), ("LAST", 20)])
 def test_the_ways_of_summing_received_scores_agree(name, value):
     logits = mixed(20, 100)
     usual = batch.profiles(logits, received=True)
@@ -179,3 +180,35 @@ def test_bad_input_is_refused_by_name(name, logits, seen):
 def test_a_skip_and_a_window_of_any_size_are_taken():
     seen = batch.profiles(np.zeros((1, 3)), skip=2 ** 70, window=2 ** 70)
     assert np.isnan(seen.slash).all() and np.isfinite(seen.sink).all()
+
+
+margins = st.floats(-1e4, 1e4)
+
+
+@given(st.lists(margins, min_size=1, max_size=4), st.integers(1, 40), spreads, shapes, seeds)
+@example([0.0], 1, 1.0, "uniform", 0)
+def test_sink_logits_are_a_loop(above, length, spread, shape, seed):
+    logits = drawn(len(above), length, spread, shape, None, seed)[0]
+    loop = [attention.sink_logits(row, margin) for row, margin in zip(logits, above)]
+    size = 1 + spread + np.abs(above).max()
+    np.testing.assert_allclose(batch.sink_logits(logits, above), loop, rtol=0, atol=EXACT * size)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_a_sink_does_not_depend_on_its_batch(size):
+    logits, above = mixed(64, 150), np.random.default_rng(1).normal(size=64)
+    whole = batch.sink_logits(logits, above)
+    for start in range(0, 64, size):
+        some = slice(start, start + size)
+        np.testing.assert_array_equal(batch.sink_logits(logits[some], above[some]), whole[some])
+
+
+@pytest.mark.parametrize("name, logits, above", [
+    ("length", np.zeros((1, 0)), [0.0]), ("shape of logits", np.zeros(3), [0.0]), ("logits", [[np.inf]], [0.0]),
+    ("shape of margins", np.zeros((2, 3)), [0.0]), ("shape of margins", np.zeros((1, 3)), 0.0),
+    ("margins", np.zeros((1, 3)), [np.nan])])
+def test_bad_margins_are_refused_by_name(name, logits, above):
+    with pytest.raises(RopesimError, match=f"^{name} = .*: use ") as refused:
+        batch.sink_logits(logits, above)
+    assert refused.value.name == name

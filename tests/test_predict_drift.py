@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import FLOAT, SIGMAS
 
-from ropesim import ensembles, processes
+from ropesim import ensembles, processes, wrappers
 from ropesim.ensembles import Moments, Part, Slow
 from ropesim.predict import drift, totals
 from ropesim.predict.nodes import wide
@@ -102,7 +102,7 @@ def test_each_row_has_a_query_of_its_own_that_drifts(length, window, skip, sink,
 HEADS = {"random walk": processes.RandomWalk(step=0.5, length=9, lag=2),
          "ar1": processes.Ar1(rho_q=0.5, rho_k=0.8, sigma_q=0.7, sigma_k=0.6, lag=2),
          "seasonal": processes.Seasonal(period=3, sigma_q=0.7, sigma_k=0.6, lag=2),
-         "factor": ensembles.Factor(processes.RandomWalk(step=0.5, length=9, lag=2), 1.3, 1)}
+         "factor": wrappers.Factor(processes.RandomWalk(step=0.5, length=9, lag=2), 1.3, 1)}
 
 
 @pytest.mark.parametrize("node", [0, 1, 17])

@@ -146,14 +146,24 @@ def test_rows_of_a_tile_are_those_of_prefix_sums(length, spread, seed):
     np.testing.assert_allclose(means[3], p[length - 2], rtol=EXACT, atol=1e-290)
 
 
+@given(st.integers(1, 40), spreads, seeds)
+def test_sums_of_a_tile_are_those_of_prefix_sums(length, spread, seed):
+    logits, x, ref, rises = tile(length, spread, seed)
+    s = np.empty((length, 2))
+    kernels.sum_tiles(np.exp(x[0]), ref, rises, s)
+    for k in range(2):
+        np.testing.assert_allclose(s[1:, k], kernels.prefix_sums(logits - ref[:, 0], ref[:, 0])[0, :-1], rtol=EXACT)
+        assert s[0, k] == 0
+
+
 @given(st.integers(2, 40), st.sampled_from([0.0, 1.0, 40.0]), seeds, st.sampled_from([0.0, 3.0, 1e3, 1e9]))
 def test_early_rows_are_their_naive_twin_and_leave_the_rest(length, spread, seed, limit):
     logits, x, ref, rises = tile(length, spread, seed)
     e, v, means = np.exp(x), np.empty((length, 2)), np.empty((4, 2))
     kernels.row_tiles(x, e, ref, rises, v, means)
-    weights, values, total = np.zeros((2, 2 * length)), np.zeros((2, 2 * length)), np.empty((2, length))
+    weights, values, total = np.zeros((3, 2, length))
     kernels.turned(e, v, weights, values)
-    split = kernels.early_rows(weights, values, ref, means[3], limit, length, total)
+    split = kernels.early_rows(weights, values, ref, rises, means[3], limit, length, total)
     top = ref[length - 2, 0]
     by_lag, by_row = np.exp(logits - top), v[1:, 0] * np.exp(top - ref[:-1, 0])
     slow = naive.early_rows(by_lag.tolist(), [0.0, *by_row.tolist()], int(split[0]))
@@ -166,3 +176,28 @@ def test_early_rows_are_their_naive_twin_and_leave_the_rest(length, spread, seed
     if split[0] > 1:                                    # and one row more would be too many
         assert np.linalg.norm(by_row[split[0] - 2:]) * norm >= limit * (1 - EXACT)
     np.testing.assert_array_equal(total[0], total[1])
+
+
+@given(st.integers(2, 90), st.integers(0, 100), seeds)
+@example(65, 64, 0)
+def test_halves_and_last_keys_add_up_to_all_keys(length, most, seed):
+    rng = np.random.default_rng(seed)
+    by_lag, by_row, half = rng.uniform(0, 1, (2, length)), rng.uniform(0, 1, (2, length)), -(-length // 2) + 1
+    by_lag[:, -1] = by_row[:, 0] = 0
+    weights, total = by_lag[:, ::-1].copy(), np.zeros((2, length))
+    kernels.last_keys(weights, by_row, most, total)
+    slow = [naive.early_rows(*pair, length) for pair in zip(by_lag.tolist(), by_row.tolist())]
+    done = max(length - most, 1)
+    np.testing.assert_allclose(total[:, done:], np.array(slow)[:, done:], rtol=EXACT)
+    np.testing.assert_array_equal(total[:, :done], 0)
+    twist = np.tile(np.exp(0.5j * np.pi * np.arange(half) / half), 2)
+    one, other = np.full((2, 2, 2 * half), np.nan, complex)
+    kernels.twisted(weights, twist, 2 * half - length, one)
+    kernels.twisted(by_row, twist, 0, other)
+    one, other = (np.fft.fft(rows.reshape(2, 2, half)) for rows in (one, other))
+    kernels.half_products(one, other)
+    received, key0 = np.full((3, length), np.nan), np.array([0.25, 0.5])
+    kernels.received_rows(np.fft.ifft(one).reshape(2, -1), twist, total, most, key0, 1, received)
+    np.testing.assert_allclose(received[1:, 1:], np.array(slow)[:, 1:] / np.arange(length - 1, 0, -1), atol=EXACT)
+    np.testing.assert_array_equal(received[1:, 0], key0)
+    assert np.isnan(received[0]).all()

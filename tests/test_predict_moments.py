@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tolerances import SIGMAS
 
-from ropesim import ensembles, processes
+from ropesim import ensembles, processes, wrappers
 from ropesim.ensembles import Moments, Part
 from ropesim.errors import RopesimError
 from ropesim.predict import attention
@@ -153,11 +153,11 @@ PROCESSES = {
     "alternating keys": processes.Ar1(rho_q=0.5, rho_k=-0.8, sigma_q=0.7, sigma_k=0.8, lag=2),
     "random walk": processes.RandomWalk(step=0.3, length=10, lag=2, strength=1.5),
     "seasonal": processes.Seasonal(period=4, sigma_q=0.7, sigma_k=0.8, lag=2, strength=1.5),
-    "noisy seasons": ensembles.Noise(processes.Seasonal(period=4, sigma_q=0.4, sigma_k=0.8, lag=2), 0.5),
-    "factor": ensembles.Factor(processes.Ar1(rho_q=0.5, rho_k=0.9, sigma_q=0.4, sigma_k=0.5, lag=2), 1.3, 1),
+    "noisy seasons": wrappers.Noise(processes.Seasonal(period=4, sigma_q=0.4, sigma_k=0.8, lag=2), 0.5),
+    "factor": wrappers.Factor(processes.Ar1(rho_q=0.5, rho_k=0.9, sigma_q=0.4, sigma_k=0.5, lag=2), 1.3, 1),
     "jumping": processes.Jumping(rate=0.4, gain=1.0, sigma_k=0.8, reach=5, lag=2, strength=1.5),
     "jumping always": processes.Jumping(rate=1.0, gain=0.7, sigma_k=0.8, reach=64, lag=2),
-    "noisy jumps": ensembles.Noise(processes.Jumping(rate=0.4, gain=1.0, sigma_k=0.8, reach=5, lag=2), 0.5),
+    "noisy jumps": wrappers.Noise(processes.Jumping(rate=0.4, gain=1.0, sigma_k=0.8, reach=5, lag=2), 0.5),
 }
 
 
@@ -181,7 +181,7 @@ def test_the_scale_multiplies_the_logits_of_a_path_too(scale):
 
 
 def test_received_is_none_unless_asked_for():
-    head = ensembles.Noise(ensembles.Slash(2, 1.0), 0.5)
+    head = wrappers.Noise(ensembles.Slash(2, 1.0), 0.5)
     without, with_it = predict(head, 9), predict(head, 9, received=True)
     assert without.received is None and without.received_error is None
     assert with_it.received.shape == with_it.received_error.shape == (9,)
@@ -192,7 +192,7 @@ def test_received_is_none_unless_asked_for():
 @example(0.0, 0, 3, -9.0, 0)           # row 0 has one key, whatever the certain logits of the others
 def test_sink_is_what_key_0_receives(noise, lag, length, sink, window):
     certain = None if sink is None else np.full(length, sink)
-    head = ensembles.Noise(ensembles.Slash(lag, 1.5), noise)
+    head = wrappers.Noise(ensembles.Slash(lag, 1.5), noise)
     seen = predict(head, length, sink=certain, window=window, received=True)
     assert seen.received[0] == pytest.approx(seen.sink, abs=TABLE)
 
@@ -242,7 +242,7 @@ def test_a_far_lag_on_a_path_is_predicted_within_its_error(quantity):
 def test_the_table_of_a_noisy_slash_head(noise, want):
     """Our own earlier evaluation over 256 queries (head_dim 128, base 5e5, lag 7, T = 1024, skip 4)."""
     theta = 5e5 ** (-np.arange(64) / 64)
-    seen = predict(ensembles.Noise(ensembles.Slash(7, 2.045), noise), 1024, theta, skip=4)
+    seen = predict(wrappers.Noise(ensembles.Slash(7, 2.045), noise), 1024, theta, skip=4)
     assert seen.slash[7] == pytest.approx(want, abs=seen.slash_error[7] + 0.002)
 
 
@@ -252,7 +252,7 @@ def test_the_table_of_a_noisy_slash_head(noise, want):
        st.integers(0, 9), st.integers(0, 3))
 @example(0.0, 2.0, 0, 2, None, 1, 0)      # at step 0.9 the grid gave a participation of 1.0015
 def test_values_are_scores_and_errors_are_finite_and_not_negative(noise, strength, lag, length, sink, window, skip):
-    head = ensembles.Noise(ensembles.Slash(lag, strength), noise)
+    head = wrappers.Noise(ensembles.Slash(lag, strength), noise)
     certain = None if sink is None else np.full(length, sink)
     seen = predict(head, length, sink=certain, window=window, skip=skip)
     left = np.arange(length) + skip < length
@@ -266,12 +266,12 @@ def test_values_are_scores_and_errors_are_finite_and_not_negative(noise, strengt
 
 @given(st.floats(0.01, 3), st.integers(1, 16), st.integers(0, 9))
 def test_the_scores_of_all_rows_sum_to_one(noise, length, window):
-    seen = predict(ensembles.Noise(ensembles.Slash(2, 1.0), noise), length, window=window)
+    seen = predict(wrappers.Noise(ensembles.Slash(2, 1.0), noise), length, window=window)
     assert seen.slash @ np.arange(length, 0, -1) == pytest.approx(length, rel=TABLE)
 
 
 def test_the_same_head_gives_the_same_bits():
-    head = ensembles.Noise(ensembles.Slash(1, 1.0), 0.5)
+    head = wrappers.Noise(ensembles.Slash(1, 1.0), 0.5)
     first, second = predict(head, 9), predict(head, 9)
     assert all(np.array_equal(a, b) for a, b in zip(first, second))
 

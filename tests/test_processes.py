@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from tolerances import EXACT, SIGMAS
 
-from ropesim.ensembles import Noise, Sink, Slash, real
+from ropesim.ensembles import Slash, real
 from ropesim.errors import RopesimError
 from ropesim.gaussians import Cone, FullGaussian, Gaussian, Massive
 from ropesim.processes import Ar1, Jumping, RandomWalk, Seasonal
+from ropesim.wrappers import Noise, Sink
 
 THETA = np.array([1.0, 0.3, 0.0])
 SEEDS = [0, 1]

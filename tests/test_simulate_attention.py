@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mpmath import expj, mpc, mpf, workdps
 from tolerances import EXACT, FLOAT
 
-from ropesim import ensembles, patterns, predict, simulate
+from ropesim import ensembles, patterns, predict, simulate, wrappers
 from ropesim.errors import RopesimError
 from ropesim.patterns import Profile
 from ropesim.predict import attention as closed
@@ -273,14 +273,14 @@ def test_the_wings_agree_on_constant_heads(head, length, scale, skip, window):
 def test_the_wings_agree_on_heads_with_a_sink(head, length, scale, skip, window, margin):
     q, _, theta = head
     bare = ensembles.Constant(np.abs(q), np.angle(q))
-    agree(ensembles.Sink(bare, margin, scale), theta, length, scale, skip, window)
+    agree(wrappers.Sink(bare, margin, scale), theta, length, scale, skip, window)
 
 
 @given(constants(), lengths, st.integers(0, 30), limits, st.floats(0.5, 2), st.integers(0, 4), st.floats(-5, 10))
 def test_the_wings_agree_on_slash_heads_with_a_factor(head, length, lag, window, factor, pairs, margin):
-    slashes = ensembles.Factor(ensembles.Slash(lag, 1.5), factor, pairs)
+    slashes = wrappers.Factor(ensembles.Slash(lag, 1.5), factor, pairs)
     agree(slashes, head[2], length, 1.0, 0, window)
-    agree(ensembles.Sink(slashes, margin), head[2], length, 1.0, 0, window)
+    agree(wrappers.Sink(slashes, margin), head[2], length, 1.0, 0, window)
 
 
 @given(constants(), lengths, limits, seeds)
@@ -297,7 +297,7 @@ def test_an_attention_factor_multiplies_the_rotary_logits_by_its_square(head, le
     amplitude, phase = np.abs(q), np.angle(q)
     gain = np.where(np.arange(theta.size) < 2, factor ** 2, 1)
     squared = closed.profile(closed.lag_logits(gain * amplitude, phase, theta, length))
-    sample = ensembles.Factor(ensembles.Constant(amplitude, phase), factor, 2).sample(length, None, theta)
+    sample = wrappers.Factor(ensembles.Constant(amplitude, phase), factor, 2).sample(length, None, theta)
     for predicted, simulated in zip(squared, attention.profile(*sample)):
         close(predicted, simulated, FLOAT)
 
@@ -306,7 +306,7 @@ def test_an_attention_factor_multiplies_the_rotary_logits_by_its_square(head, le
 def test_the_wings_agree_at_logits_of_ten_thousand(margin):
     head = ensembles.Constant([6e3, 4e3], [0.3, -2.0])
     if margin is not None:
-        head = ensembles.Sink(head, margin)
+        head = wrappers.Sink(head, margin)
     agree(head, np.array([1.0, 0.01]), 60, 1.0, 2, 0, atol=2 * closed.rounding(np.array([1e4]), 60))
 
 

@@ -1,22 +1,29 @@
 import errno
 import fcntl
+import itertools
 import json
 import math
 import os
 import shutil
+import signal
 import warnings
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ropesim import __version__, store as module, sweep
+from ropesim import __version__, chunks, store as module, sweep
 from ropesim.case import build
 from ropesim.errors import RopesimError
+from ropesim.grid import grid
 from ropesim.point import KINDS, measure
 from ropesim.spec import parse
 from ropesim.store import Counts, dataset, one, run, save
+from ropesim.sweep import layout
 
 HERE = Path(".")
 
@@ -368,13 +375,14 @@ def test_a_damaged_done_is_named_and_nothing_is_changed(whole, fault):
 
 @pytest.mark.parametrize("name", [CHUNK, "message/1.0", "done/0.0"])
 def test_every_flipped_byte_of_a_chunk_is_refused_or_harmless(whole, name):
-    before = opened(whole)
-    content = (whole / name).read_bytes()
+    before, points = opened(whole), grid(SPEC)
+    what = layout(points, HERE)
+    store, content = module._open(whole, SPEC, points, what), (whole / name).read_bytes()
     harmless = 0
     for at in range(len(content)):
         flip(whole / name, at)
         try:
-            run(SPEC, HERE, whole)
+            assert module._pending(store, whole, [*what.names, "message"]) == []
         except RopesimError as error:
             assert "damaged" in str(error)
         else:                                          # a bit of the frame that no decoder reads
@@ -382,6 +390,30 @@ def test_every_flipped_byte_of_a_chunk_is_refused_or_harmless(whole, name):
             xarray.testing.assert_identical(opened(whole), before)
         (whole / name).write_bytes(content)
     assert harmless <= 2
+
+
+@pytest.mark.parametrize("name", [CHUNK, "message/1.0", "done/0.0"])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_flipped_bit_of_a_chunk_is_refused_or_harmless(whole, name, data):
+    content = (whole / name).read_bytes()
+    changed = bytearray(content)
+    changed[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    before = opened(whole)
+    (whole / name).write_bytes(changed)
+    try:
+        assert run(SPEC, HERE, whole) == Counts(12, 0, 4)
+        xarray.testing.assert_identical(opened(whole), before)
+    except RopesimError as error:
+        assert "damaged" in str(error)
+    finally:
+        (whole / name).write_bytes(content)
+
+
+def test_a_chunk_of_another_shape_in_the_place_of_one_is_refused(whole, tmp_path):
+    run(SPEC, HERE, tmp_path / "b.zarr", chunk=4)
+    (whole / CHUNK).write_bytes((tmp_path / "b.zarr" / CHUNK).read_bytes())
+    refused(whole, "slash_predicted", "damaged at [", "256 bytes for 128")
 
 
 METADATA = [".zattrs", ".zmetadata", "done/.zarray", "slash_error/.zarray", "sink_stderr/.zattrs", "head.lag/.zarray"]
@@ -424,6 +456,18 @@ def test_a_store_of_another_version_is_refused(whole, change):
     assert run(SPEC, HERE, whole).computed == 0
 
 
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_store_is_refused_and_one_that_is_done_opened_before_any_worker_starts(whole, damage):
+    class Unused(Executor):
+        def submit(self, *given):
+            raise AssertionError("asked for too early")
+
+    assert run(SPEC, HERE, whole, executor=Unused()).computed == 0
+    if damage:
+        flip(whole / CHUNK)
+    refused(whole, spec=SPEC if damage else tables({"head.strength": [5.0]}), executor=Unused())
+
+
 def test_a_store_of_another_spec_is_refused_unless_overwritten(whole):
     other = tables({"head.strength": [5.0]})
     refused(whole, "holds something else", "--overwrite", spec=other)
@@ -441,6 +485,49 @@ def test_a_folder_or_file_that_is_none_of_ours_stays_as_it_is(tmp_path, path, ov
     shutil.rmtree(path)
     path.write_text("precious")
     refused(path, "none of ours", overwrite=overwrite)
+
+
+# Machines
+
+def test_a_sweep_resumed_on_another_machine_says_so_once_and_goes_on(path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        run(SPEC, HERE, path, chunk=2, progress=first(2))
+    for kind in ("Other 1", "Other 2"):
+        monkeypatch.setattr(chunks, "machine", lambda kind=kind: kind)
+        said = []
+        with suppress(KeyboardInterrupt):
+            run(SPEC, HERE, path, progress=first(2), warn=said.append)
+        assert len(said) == 1 and kind in said[0] and opened(path).attrs["platform"] in said[0]
+        assert "1e-12" in said[0] and "\n" not in said[0] and str(path) in said[0]
+    assert opened(path).done.all()
+    run(SPEC, HERE, path, warn=said.append)                          # nothing is computed: nothing to say
+    assert len(said) == 1
+
+
+def test_a_sweep_on_one_machine_has_nothing_to_say_and_on_another_warns(path, monkeypatch):
+    said = []
+    run(SPEC, HERE, path, chunk=2, warn=said.append)
+    assert said == []
+    monkeypatch.setattr(chunks, "machine", lambda: "Other 1")
+    with pytest.warns(UserWarning, match="Other 1"):
+        run(SPEC, HERE, path, overwrite=True)
+
+
+def test_each_worker_on_another_machine_is_told_of_once_by_name(path):
+    class Mixed(ThreadPoolExecutor):
+        """Hosts in turn: one like this, two unlike."""
+
+        def submit(self, function, *given):
+            host = next(hosts)
+            return super().submit(lambda: function(*given)._replace(host=host, **unlike.get(host, {})))
+
+    hosts = itertools.cycle(["here", "old1", "old2"])
+    unlike = {"old1": {"machine": "Linux Nehalem"}, "old2": {"machine": "Linux Haswell"}}
+    said = []
+    with Mixed(2) as executor:
+        assert run(SPEC, HERE, path, executor=executor, chunk=2, warn=said.append).computed == 12
+    assert len(said) == 2
+    assert all(any(f"{host} has {machine['machine']}" in line for line in said) for host, machine in unlike.items())
 
 
 # Faults of the environment, and other processes
@@ -470,8 +557,9 @@ def test_a_sweep_resumes_from_wherever_the_disk_was_full(whole, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(_local, "_put", stops)
         patch.setattr(Path, "rename", stays)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(OSError, match="No space") as error:
             run(SPEC, HERE, path, chunk=2)
+    assert error and signal.getsignal(signal.SIGINT) is signal.default_int_handler    # an interrupt is one again
     assert not leftovers(tmp_path) and path.exists() == (where in ("chunk", "done"))
     assert run(SPEC, HERE, path, chunk=2).points == 12
     assert tree(path) == tree(whole) and {file.name for file in tmp_path.iterdir()} == {"a.zarr", "b.zarr"}
@@ -556,16 +644,16 @@ def test_a_store_that_another_process_finishes_meanwhile_is_refused_and_stays(tm
 
 
 def test_an_error_of_a_point_that_is_no_bad_input_ends_the_sweep_and_keeps_what_is_done(path, monkeypatch):
-    right, count = sweep.measure, []
+    right, count = sweep.build, []
 
-    def fails(case):
-        count.append(case)
-        if len(count) > 3:
+    def fails(*given):
+        count.append(given)
+        if len(count) > 4:                                  # the layout is the first, a chunk has two
             raise MemoryError("2 TiB")
-        return right(case)
+        return right(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "measure", fails)
+        patch.setattr(sweep, "build", fails)
         with pytest.raises(MemoryError):
             run(SPEC, HERE, path, chunk=2)
     assert opened(path).done.values.sum() == 2 and run(SPEC, HERE, path).computed == 10

@@ -6,7 +6,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from tolerances import EXACT, FLOAT
 
-from ropesim import bands, ensembles, gaussians, patterns, processes, schedules, simulate, strategies
+from ropesim import bands, ensembles, gaussians, patterns, processes, schedules, simulate, strategies, wrappers
 from ropesim.errors import RopesimError
 
 # the same search in every profile; explaining a failure would overwrite what was found
@@ -130,10 +130,10 @@ def test_every_kind_of_head_is_drawn_bare_and_wrapped(kind):
 
 
 def test_the_kinds_are_the_heads_that_there_are():
-    defined = {value for module in (ensembles, gaussians, processes) for value in vars(module).values()
+    defined = {value for module in (ensembles, gaussians, processes, wrappers) for value in vars(module).values()
                if isinstance(value, type) and hasattr(value, "sample") and hasattr(value, "__dataclass_fields__")}
     assert set(CLASSES) == set(strategies.HEADS)
-    assert defined == {*CLASSES.values(), ensembles.Noise, ensembles.Factor, ensembles.Sink, gaussians.Around,
+    assert defined == {*CLASSES.values(), wrappers.Noise, wrappers.Factor, wrappers.Sink, gaussians.Around,
                        gaussians.Isotropic}
 
 

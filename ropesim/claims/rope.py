@@ -209,7 +209,7 @@ def _constant() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _predict_slash() -> tuple[np.ndarray, float]:
     q, k, theta = _constant()
     logits = predicted.lag_logits(np.abs(q * k), np.angle(q) - np.angle(k), theta, TOKENS)
-    return predicted.slash(logits)[list(LAGS)], predicted.rounding(np.abs(q * k), TOKENS)
+    return predicted.slash(logits)[list(LAGS)], float(predicted.rounding(np.abs(q * k), TOKENS))
 
 
 def _simulate_slash(rng: np.random.Generator) -> tuple[np.ndarray, float]:

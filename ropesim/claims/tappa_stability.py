@@ -1,4 +1,4 @@
-"""Claims on how far logits and scores move: Yang et al. 2026 (TAPPA), Proposition 4.1, Theorems 5.1, 5.2 and 5.4."""
+"""Claims on how far logits move: Yang et al. 2026 (TAPPA), Proposition 4.1, Theorems 5.1, 5.2 and 5.4."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from ..predict import stability
 from ..simulate.attention import pair_logits
 from .claim import PROVED, REFUTED, Claim, Control, Identity, Inequality, Simulation
-from .proofs import every, true, zero
+from .pairs import cauchy_schwarz, chord, inner, later_query, reals
+from .proofs import every, zero
 
 PAPER = "Yang et al. 2026 (2601.21709)"
 NO_EQUATION = "its equations were not available: the form is that quoted in the public reviews"
 PAIRS, SAMPLES = 8, 4000
 
 seeds, lags, bases = st.integers(0, 2 ** 32 - 1), st.integers(1, 64), st.floats(10.0, 1e6)
-turns, sizes, flags = st.floats(1e-2, 3.1), st.floats(0.05, 10.0), st.booleans()
+turns, sizes = st.floats(1e-2, 3.1), st.floats(0.05, 10.0)
 
 
 def _complex(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -44,49 +45,8 @@ def _far(pairs: list[tuple[float, float]]) -> float:
     return max(abs(ours - theirs) / abs(theirs) for ours, theirs in pairs)
 
 
-# What the proofs share: one pair in real coordinates, lags as cosines and sines of their own
-
-Pair = tuple[sympy.Expr, sympy.Expr]
-
-
-def _symbols(names: str) -> tuple[Any, ...]:
-    return sympy.symbols(names, real=True)
-
-
-def _times(x: Pair, y: Pair) -> Pair:
-    return x[0] * y[0] - x[1] * y[1], x[0] * y[1] + x[1] * y[0]
-
-
-def _inner(q: Pair, k: Pair, turn: Pair) -> sympy.Expr:
-    """Re q conj(k) turn."""
-    return _times(_times(q, (k[0], -k[1])), turn)[0]
-
-
-def _cauchy_schwarz() -> str:
-    """|x|^2 |y|^2 - <x, y>^2 is Lagrange's sum of squares, here for two pairs."""
-    x, y = _symbols("x1:5"), _symbols("y1:5")
-    squares = sum((x[m] * y[n] - x[n] * y[m]) ** 2 for m in range(4) for n in range(m))
-    inner = sum(a * b for a, b in zip(x, y))
-    return zero(sum(a * a for a in x) * sum(b * b for b in y) - inner ** 2 - squares)
-
-
-def _chord() -> str:
-    theta = sympy.Symbol("theta", real=True)
-    return zero((sympy.cos(theta) - 1) ** 2 + sympy.sin(theta) ** 2 - 4 * sympy.sin(theta / 2) ** 2)
-
-
-def _later_query() -> str:
-    """logit(i+n, j) - logit(i, j) = <step, R k> + Re q conj(k) e^{1j lag theta} (e^{1j n theta} - 1), pair by pair."""
-    a, b, c, d, e, f, now, then, turn, over = _symbols("a b c d e f now then turn over")
-    lag, more = (now, then), (turn, over)
-    q, k, step = (a, b), (c, d), (e, f)
-    after = _times(lag, more)
-    change = _inner((a + e, b + f), k, after) - _inner(q, k, lag)
-    return zero(change - _inner(step, k, after) - _inner(q, k, _times(lag, (turn - 1, over))))
-
-
 def _prove_later_query() -> str:
-    return every([_later_query(), _chord(), _cauchy_schwarz()])
+    return every([later_query(), chord(), cauchy_schwarz()])
 
 
 # Proposition 4.1
@@ -124,81 +84,6 @@ def _tie_chord() -> float:
     printed = sympy.lambdify((theta, lag), sympy.sqrt(2 - 2 * sympy.cos(lag * theta)))
     return _far([(float(stability.chord(np.array([x]), n)[0]), float(printed(x, n)))
                  for x, n in ((0.3, 1), (1.7, 5), (3.0, 9))])
-
-
-# Proposition 4.1 after RoPE, and total variation
-
-def _rotated(seed: int, dims: int, more: int, size: float, flat: bool) -> tuple[list[float], list[float]]:
-    rng = np.random.default_rng(seed)
-    keys = size * np.eye(dims) if flat else size * rng.normal(size=(dims + more, dims))
-    step = np.ones(dims) if flat else rng.normal(size=dims)
-    least = np.linalg.svd(keys, compute_uv=False).min() / np.sqrt(len(keys)) * _norm(step)
-    seen = float(np.abs(keys @ step).max())
-    return [least, seen], [seen, np.linalg.norm(keys, axis=1).max() * _norm(step)]
-
-
-def _prove_rotated() -> str:
-    """The Gram matrix of two columns less its smaller eigenvalue: no determinant, and a trace that is a root."""
-    a, b, c = _symbols("a b c")
-    root = sympy.sqrt((a - c) ** 2 + 4 * b ** 2)
-    rest = sympy.Matrix([[a, b], [b, c]]) - (a + c - root) / 2 * sympy.eye(2)
-    return every([zero(sympy.expand(rest.det())), zero(sympy.expand(rest.trace() - root))])
-
-
-def _softmax(x: np.ndarray) -> np.ndarray:
-    weight = np.exp(x - x.max())
-    return weight / weight.sum()
-
-
-def _tv(p: np.ndarray, q: np.ndarray) -> float:
-    return float(np.abs(p - q).sum() / 2)
-
-
-def _variation(seed: int, keys: int, size: float, two: bool) -> tuple[float, float]:
-    rng = np.random.default_rng(seed)
-    logits, change = 3 * rng.normal(size=keys), size * rng.normal(size=keys)
-    if two:
-        logits, change = np.array([-size / 2, 0.0]), np.array([size, 0.0])
-    return _tv(_softmax(logits), _softmax(logits + change)), stability.total_variation(np.ptp(change))
-
-
-def _prove_variation() -> str:
-    """A set of keys of score p, whose odds grow by u^2 = e^osc at most, gains tanh(osc/4) less a square at most."""
-    p, u = sympy.Symbol("p", positive=True), sympy.Symbol("u", positive=True)
-    after = 1 - p + p * u ** 2
-    gain = p * u ** 2 / after - p
-    square = (1 - p - p * u) ** 2 * (u - 1) / ((u + 1) * after)
-    x = sympy.Symbol("x", real=True)
-    as_tanh = ((sympy.exp(x / 2) - 1) / (sympy.exp(x / 2) + 1) - sympy.tanh(x / 4)).rewrite(sympy.exp)
-    return every([zero((u - 1) / (u + 1) - gain - square), zero(as_tanh)])
-
-
-def _tie_variation() -> float:
-    x = sympy.Symbol("x")
-    formula = sympy.lambdify(x, (sympy.exp(x / 2) - 1) / (sympy.exp(x / 2) + 1))
-    return _far([(stability.total_variation(osc), float(formula(osc))) for osc in (0.1, 1.0, 7.0)])
-
-
-def _row(seed: int, keys: int, size: float, two: bool, new: float = 1.0) -> tuple[float, float]:
-    """Total variation between a row and the next, with its new key, and the bound; vectors after RoPE."""
-    rng = np.random.default_rng(seed)
-    k, q, step = rng.normal(size=(keys + 1, 4)), rng.normal(size=4), size * rng.normal(size=4)
-    if two:                                       # logits -+ size / 4 become +- size / 4; the last key has no score
-        k = np.array([[1.0, 0, 0, 0], [-1.0, 0, 0, 0], [0, -1.0, 0, 0]])
-        q, step = np.array([-size / 4, 100.0, 0, 0]), np.array([size / 2, 0, 0, 0])
-    before, after = _softmax(k[:-1] @ q / 2), _softmax(k @ (q + step) / 2)
-    diameter = np.linalg.norm(k[:-1, None] - k[None, :-1], axis=-1).max()
-    bound = stability.total_variation(_norm(step) * diameter / 2)
-    return _tv(np.append(before, 0.0), after), bound + new * after[-1]
-
-
-def _prove_row() -> str:
-    """Common keys keep 1 - m of the new row: the signed differences are those at m = 0 plus m r."""
-    p, r = _symbols("p1:4"), _symbols("r1:4")
-    m = sympy.Symbol("m", positive=True)
-    parts = [zero(p[n] - (1 - m) * r[n] - ((p[n] - r[n]) + m * r[n])) for n in range(3)]
-    total = sum(m * x for x in (*r[:2], 1 - r[0] - r[1])) + m             # with the new key: twice its score
-    return every([*parts, zero(total - 2 * m), _cauchy_schwarz(), _prove_variation()])
 
 
 # Theorem 5.1
@@ -240,7 +125,7 @@ def _drift(theta: float, lag: int, half: float = 0.5) -> tuple[np.ndarray, np.nd
 
 
 def _prove_drift() -> str:
-    x, theta = _symbols("x theta")
+    x, theta = reals("x theta")
     change = sympy.cos(x + theta) - sympy.cos(x)
     limits = [sympy.limit(change.subs(x, 0) / theta ** 2, theta, 0) + sympy.Rational(1, 2),
               sympy.limit(change.subs(x, sympy.pi / 2) / theta, theta, 0) + 1]
@@ -275,51 +160,6 @@ def _simulated_drift(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return _mean_square(changes)
 
 
-# The angle between consecutive queries
-
-ANGLES = {"longer": st.floats(0.0, 3.0), "angle": st.floats(1e-3, 3.12)}
-
-
-def _apart(longer: float, angle: float) -> tuple[float, float]:
-    """Angle and distance of two vectors of norms 1 and 1 + longer."""
-    x, y = 1.0 + 0j, (1 + longer) * np.exp(1j * angle)
-    return abs(float(np.angle(y * np.conj(x)))), abs(y - x)
-
-
-def _printed_angle(longer: float, angle: float) -> tuple[float, float]:
-    return _apart(longer, angle)
-
-
-def _refute_angle() -> str:
-    """Opposite vectors of norm r lie 2 r apart: the bound is 2, the angle is pi."""
-    r = sympy.Symbol("r", positive=True)
-    return true([sympy.pi <= 2 * r / r])
-
-
-def _corrected_angle(longer: float, angle: float) -> tuple[list[float], list[float]]:
-    seen, step = _apart(longer, angle)
-    bound = stability.angle(step, 1.0)
-    return [seen, bound], [bound, np.pi / 2 * step]
-
-
-def _prove_angle() -> str:
-    """step^2 - 4 r^2 sin^2(angle/2) is a square plus what is positive; arcsin is convex and meets its chord at 1."""
-    r, x, y, s = sympy.symbols("r x y s", positive=True)
-    phi = sympy.Symbol("phi", real=True)
-    a, b = r + x, r + y                           # norms
-    half = sympy.sin(phi / 2) ** 2
-    step = a ** 2 + b ** 2 - 2 * a * b * sympy.cos(phi)
-    curve = sympy.diff(sympy.asin(s), s, 2)
-    return every([zero(step - 4 * r ** 2 * half - (x - y) ** 2 - 4 * half * (r * x + r * y + x * y)),
-                  zero(curve - s / (1 - s ** 2) ** sympy.Rational(3, 2)), zero(2 * sympy.asin(1) - sympy.pi)])
-
-
-def _tie_angle() -> float:
-    step, norm = sympy.symbols("step norm")
-    formula = sympy.lambdify((step, norm), sympy.acos(1 - step ** 2 / (2 * norm ** 2)))
-    return _far([(stability.angle(d, r), float(formula(d, r))) for d, r in ((0.5, 1.0), (1.9, 1.0), (3.0, 2.0))])
-
-
 # Theorem 5.2
 
 def _diagonal(seed: int, base: float, size: float, lag: int, second: float = 1.0) -> tuple[list[float], list[float]]:
@@ -335,10 +175,10 @@ def _diagonal(seed: int, base: float, size: float, lag: int, second: float = 1.0
 
 
 def _prove_diagonal() -> str:
-    a, b, c, d, e, f, g, h, turn, over = _symbols("a b c d e f g h turn over")
+    a, b, c, d, e, f, g, h, turn, over = reals("a b c d e f g h turn over")
     lag = (turn, over)
-    change = _inner((a + e, b + f), (c + g, d + h), lag) - _inner((a, b), (c, d), lag)
-    return every([zero(change - _inner((e, f), (c + g, d + h), lag) - _inner((a, b), (g, h), lag)), _cauchy_schwarz()])
+    change = inner((a + e, b + f), (c + g, d + h), lag) - inner((a, b), (c, d), lag)
+    return every([zero(change - inner((e, f), (c + g, d + h), lag) - inner((a, b), (g, h), lag)), cauchy_schwarz()])
 
 
 STEPS = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -405,7 +245,7 @@ def _prove_season() -> str:
     """Two squared chords are one: 2 sin(L theta/2) at L theta = 2 pi n +- delta is 2 sin(delta/2)."""
     delta, n = sympy.Symbol("delta", real=True), sympy.Symbol("n", integer=True)
     chords = [4 * sympy.sin(sympy.pi * n + sign * delta / 2) ** 2 - 4 * sympy.sin(delta / 2) ** 2 for sign in (1, -1)]
-    return every([*map(zero, chords), _later_query(), _chord(), _prove_diagonal()])
+    return every([*map(zero, chords), later_query(), chord(), _prove_diagonal()])
 
 
 ENERGIES, PERIOD = (0.0025, 0.04, 0.25, 0.5, 1.0), 12
@@ -416,8 +256,8 @@ def _season_theta() -> np.ndarray:
 
 
 def _predicted_season() -> tuple[np.ndarray, float]:
-    chord = stability.chord(_season_theta()[1:], PERIOD)
-    return np.array([(energy / chord.size) ** 2 * (chord ** 2).sum() / 2 for energy in ENERGIES]), 0.0
+    moved = stability.chord(_season_theta()[1:], PERIOD)
+    return np.array([(energy / moved.size) ** 2 * (moved ** 2).sum() / 2 for energy in ENERGIES]), 0.0
 
 
 def _simulated_season(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -432,8 +272,6 @@ def _simulated_season(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 
 JUMP = {"seed": seeds, "base": bases, "size": sizes, "turn": turns}
-ROTATED = {"seed": seeds, "dims": st.integers(1, 8), "more": st.integers(0, 8), "size": sizes, "flat": flags}
-TV = {"seed": seeds, "keys": st.integers(2, 16), "size": st.floats(1e-2, 30.0), "two": flags}
 VERTICAL = {"seed": seeds, "base": bases, "size": sizes, "lag": lags, "turn": turns}
 DIAGONAL = {"seed": seeds, "base": bases, "size": sizes, "lag": lags}
 SEASON = {"share": st.floats(0.0025, 0.5), "period": st.integers(2, 64), "residual": st.floats(1e-2, 3.0)}
@@ -460,37 +298,6 @@ CLAIMS = (
         control=Control("c2 halved: |theta| in place of 2 |theta| at small angles",
                         Inequality(JUMP, _with(_jump, part=0.5)))),
     Claim(
-        id="tappa-4.1-rotated", source=f"{PAPER}, Proposition 4.1, restated after RoPE", label="C-tappa-4.1-rotated",
-        title="After RoPE the bounds need no second constant",
-        statement=r"\frac{\sigma_{\min}(K)}{\sqrt{N}}|\Delta q|\leq \|K\Delta q\|_\infty\leq \max_j|k_j|\,|\Delta q|",
-        assumes="N keys in d <= N real dimensions, of full rank to say anything; queries and keys after RoPE; the "
-                "eigenvalue bound is proved for d = 2",
-        expected=PROVED, note="tappa.md X1",
-        prove=_prove_rotated,
-        holds=Inequality(ROTATED, _rotated, tight={"seed": 0, "dims": 4, "more": 0, "size": 1.0, "flat": True}),
-        control=Control("fewer keys than dimensions, with the smallest of the N singular values",
-                        Inequality(ROTATED, lambda seed, dims, more, size, flat: _rotated(
-                            seed, dims + 2, -1 - min(dims, more), size, False)))),
-    Claim(
-        id="tappa-tv", source="derived in tappa.md X2, for Yang et al. 2026 (2601.21709)", label="C-tappa-tv",
-        title="Scores move by tanh of a quarter of the range of the logit changes",
-        statement=r"\mathrm{TV}(A_i,A_{i+1})\leq \tanh(\frac{1}{4}\,\mathrm{osc}\,\Delta\ell)",
-        assumes="the keys that both rows see; any set of keys counts as one, its odds grow by e^osc at most",
-        expected=PROVED, note="tappa.md X2",
-        prove=_prove_variation, tie=_tie_variation,
-        holds=Inequality(TV, _variation, tight={"seed": 0, "keys": 2, "size": 3.0, "two": True}),
-        control=Control("half of the largest change in place of a quarter of the range",
-                        Inequality(TV, lambda seed, keys, size, two: (
-                            _variation(seed, keys, size, two)[0], np.tanh(0.5 * size / 4))))),
-    Claim(
-        id="tappa-tv-row", source="derived in tappa.md X2, for Yang et al. 2026 (2601.21709)", label="C-tappa-tv-row",
-        title="A row differs from the next by its query's step, and by the score of the new key",
-        statement=r"\mathrm{TV}(A_i,A_{i+1})\leq \tanh\frac{|\Delta q|\,\mathrm{diam}\,K}{4\sqrt{d}}+A_{i+1,i+1}",
-        assumes="queries and keys after RoPE, logits scaled by 1/sqrt(d); the new key's part is proved for three keys",
-        expected=PROVED, note="tappa.md X2",
-        prove=_prove_row, holds=Inequality(TV, _row, tight={"seed": 0, "keys": 2, "size": 3.0, "two": True}),
-        control=Control("without the score of the new key", Inequality(TV, _with(_row, new=0.0)))),
-    Claim(
         id="tappa-5.1", source=f"{PAPER}, Theorem 5.1", label="C-tappa-5.1",
         title="Re-access: a key keeps its logit if the query stays and its pairs turn slowly",
         statement=CHANGE + r"\leq |q_{i+n}-q_i||k_j|+\sum_b 2|\sin\frac{n\theta_b}{2}|A_b",
@@ -511,27 +318,6 @@ CLAIMS = (
                             _simulated_drift),
         control=Control("the half turn on the other side, for a lag j - i",
                         Identity({"theta": st.floats(1e-3, 3.1), "lag": lags}, _with(_drift, half=-0.5)))),
-    Claim(
-        id="tappa-5.1-angle", source=f"{PAPER}, proof of Theorem 5.1", label="C-tappa-5.1-angle",
-        title="As printed: the angle between two queries is at most their distance over their norm",
-        statement=r"|\phi_{t+1}-\phi_t|\leq |q_{t+1}-q_t|\,/\,r,\quad |q_t|,|q_{t+1}|\geq r",
-        assumes="two vectors of norm r at least; they span a plane, so two dimensions are all there are",
-        expected=REFUTED,
-        note="tappa.md X3, first seen in a public review; the worst ratio is pi/2, at opposite vectors",
-        prove=_refute_angle, holds=Inequality(ANGLES, _printed_angle, tight={"longer": 0.0, "angle": 3.12}),
-        control=Control("the same for angles up to .1 only: an arc is longer than its chord at any angle",
-                        Inequality({**ANGLES, "angle": st.floats(1e-3, 0.1)}, _printed_angle))),
-    Claim(
-        id="tappa-5.1-angle-corrected", source="corrects Yang et al. 2026 (2601.21709), proof of Theorem 5.1",
-        label="C-tappa-5.1-angle-corrected",
-        title="The angle between two queries is at most twice an arc sine, and pi/2 times the printed step",
-        statement=r"|\phi_{t+1}-\phi_t|\leq 2\,\arcsin\frac{D}{2r}\leq\frac{\pi}{2}\,\frac{D}{r}",
-        assumes="norms of r at least, D <= 2 r (beyond, the angle is at most pi)", expected=PROVED, note="tappa.md X3",
-        prove=_prove_angle, tie=_tie_angle,
-        holds=Inequality(ANGLES, _corrected_angle, tight={"longer": 0.0, "angle": 3.12}),
-        control=Control("the factor 3/2 in place of pi/2",
-                        Inequality(ANGLES, lambda longer, angle: (angle, 1.5 * _apart(longer, angle)[1]),
-                                   tight={"longer": 0.0, "angle": 3.12}))),
     Claim(
         id="tappa-5.2", source=f"{PAPER}, Theorem 5.2", label="C-tappa-5.2",
         title="Sequential: along a diagonal logits change by the steps alone, at any frequency",

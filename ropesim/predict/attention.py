@@ -6,6 +6,7 @@ sum, a suffix sum or a correlation of exp(logit) with exp(-Z).
 """
 
 import itertools
+import math
 
 import numpy as np
 from scipy import fft
@@ -40,14 +41,19 @@ def lag_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, leng
     amplitude, phase, theta = _constant(amplitude, phase, theta)
     length = whole("length", length, least=1, most=2 ** 63 - 1)
     start = whole("start", start, least=0, most=2 ** 63 - length)
-    baby = 1 << ((length - 1).bit_length() + 1) // 2
+    baby = 1 << ((length - 1).bit_length() + 2) // 2
     giants = -(-length // baby)
     fraction = turns(theta)
     steps = np.uint64(start) + np.arange(giants, dtype=np.uint64) * np.uint64(baby)
-    giant = (amplitude * np.exp(1j * phase))[..., None, :] * rotations(fraction, steps)
-    rest = rotations(fraction, np.arange(baby, dtype=np.uint64))
-    product = np.concatenate([giant.real, -giant.imag], axis=-1) @ np.hstack([rest.real, rest.imag]).T
-    return product.reshape(*amplitude.shape[:-1], -1)[..., :length]
+    giant, rest = rotations(fraction, steps), rotations(fraction, np.arange(baby, dtype=np.uint64))
+    right = rest.conj().view(np.float64).T
+    heads = amplitude.shape[:-1]
+    head = (amplitude * np.exp(1j * phase)).reshape(math.prod(heads), 1, theta.size)
+    out = np.empty((len(head), giants, baby))
+    at_once = max((1 << 14) // max(giant.size, 1), 1)      # the operand stays in the cache
+    for n in range(0, len(head), at_once):                 # one product a head, of the same shape in any batch
+        np.matmul((head[n:n + at_once] * giant).view(np.float64), right, out=out[n:n + at_once])
+    return out.reshape(*heads, giants * baby)[..., :length]
 
 
 def sink_logits(logits: np.ndarray, margin: float) -> np.ndarray:
@@ -65,18 +71,18 @@ def sink_logits(logits: np.ndarray, margin: float) -> np.ndarray:
     return np.append(0.0, number("margin", margin) + rows.ref + rows.log_s - np.log(np.arange(1, logits.size)))
 
 
-def rounding(amplitude: np.ndarray, length: int) -> float:
-    """Bound on what rounding does to any entry of a Profile of a constant head.
+def rounding(amplitude: np.ndarray, length: int) -> np.ndarray:
+    """Bound on what rounding does to any entry of a Profile of each constant head, float64[...].
 
-    amplitude: float64[B] >= 0; length: T. An error of d in every logit moves a score by at most
+    amplitude: float64[..., B] >= 0; length: T. An error of d in every logit moves a score by at most
     2 d, a participation by 4 d and an entropy by 4 d log T; the sums add a few hundred ulp.
 
         error = 1e-13 + 4 (1 + log T) 2e-15 sum(amplitude)                        (A-rounding)
 
-    >>> rounding(np.ones(64), 4096) < 1e-11
+    >>> bool(rounding(np.ones(64), 4096) < 1e-11)
     True
     """
-    return float(1e-13 + 4 * (1 + np.log(length)) * 2e-15 * np.sum(amplitude))
+    return np.asarray(1e-13 + 4 * (1 + np.log(length)) * 2e-15 * np.sum(amplitude, axis=-1))
 
 
 def slash(logits: np.ndarray, *, sink: np.ndarray | None = None, skip: int = 0, window: int = 0) -> np.ndarray:

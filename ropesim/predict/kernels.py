@@ -6,10 +6,11 @@ error of a sum at a few ulp however long it is.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
-from ..jit import jit
+from ..jit import REORDER, jit
 
 
 @jit
@@ -145,6 +146,8 @@ def lag_tiles(logits, sink, first, window, step, x, ref, rises):  # type: ignore
                     x[1, i, k] = min(sink[head, i] - top, 100.0)
                     if logits[head, i] > top:
                         top = step * math.ceil(logits[head, i] / step)
+                        if not 0 <= top - logits[head, i] <= step:      # beyond 2**53 multiples lie far apart
+                            top = logits[head, i]
                         rises[i] = i > 0
                     x[0, i, k] = logits[head, i] - top
                 else:
@@ -205,11 +208,27 @@ def row_tiles(x, e, ref, rises, v, means):  # type: ignore[no-untyped-def]
 
 
 @jit
-def slash_tiles(e, ref, rises, v, skip, slash, first):  # type: ignore[no-untyped-def]
-    """Pass up the rows of a tile: average slash scores to slash[first:], nan where no pair is left; skip <= T."""
+def sum_tiles(e, ref, rises, s):  # type: ignore[no-untyped-def]
+    """Pass down the rows of a tile: sums of e over the lags n < i, relative to the stair of lag i - 1, to s[i]."""
+    length, lanes = ref.shape
+    q = np.zeros(2 * LANES)
+    for k in range(lanes):
+        s[0, k] = 0.0
+    for i in range(1, length):
+        for k in range(lanes if rises[i - 1] else 0):
+            c = math.exp(ref[i - 2, k] - ref[i - 1, k])
+            q[k], q[k + LANES] = c * q[k], c * q[k + LANES]
+        for k in range(lanes):
+            q[k], q[k + LANES] = _add(q[k], q[k + LANES], e[i - 1, k])
+            s[i, k] = q[k]
+
+
+@jit
+def slash_tiles(e, ref, rises, v, skip, out, slash, first):  # type: ignore[no-untyped-def]
+    """Pass up the rows of a tile: average slash scores to slash[first:], by way of out[T, lanes]; skip <= T."""
     length, lanes = ref.shape
     below = max(skip, 1)
-    q, out, share = np.zeros(2 * LANES), np.empty((length, lanes)), np.full(length, np.nan)
+    q, share = np.zeros(2 * LANES), np.full(length, np.nan)
     for i in range(max(length - below, 0), length):           # lags without a row that has a key but key 0
         for k in range(lanes):
             out[i, k] = e[1, i, k] * v[i, k] if skip == 0 else 0.0
@@ -242,6 +261,7 @@ def slash_tiles(e, ref, rises, v, skip, slash, first):  # type: ignore[no-untype
 def turned(e, v, weights, values):  # type: ignore[no-untyped-def]
     """Turn a tile to one head a row: weights[k, T-1-n] = e[0, n, k] for n < T - 1, values[k, i] = v[i, k] for i > 0."""
     length, lanes = v.shape
+    weights[:, 0] = values[:, 0] = 0.0
     for start in range(0, length, STRIP):
         stop = min(start + STRIP, length)
         for k in range(lanes):
@@ -251,15 +271,15 @@ def turned(e, v, weights, values):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _split(v, ref, k, limit):  # type: ignore[no-untyped-def]
+def _split(v, ref, rises, k, limit):  # type: ignore[no-untyped-def]
     """First row from which on the sum of v**2, relative to the stair of row T - 1, is at most `limit`."""
     length = ref.shape[0]
-    top = ref[length - 2, k]
     norm, c, i = 0.0, 1.0, length - 1
     while i > 0:
-        if ref[i - 1, k] != ref[min(i, length - 2), k]:
-            c = math.exp(min(top - ref[i - 1, k], 300.0))
-        if i > 4 and ref[i - 4, k] == ref[i - 1, k]:          # four rows under one stair
+        if i < length - 1 and rises[i]:
+            c = math.exp(min(ref[length - 2, k] - ref[i - 1, k], 300.0))
+        # four rows under one stair; `rises`, which is about other heads too, only saves a look at `ref`
+        if i > 4 and (not (rises[i - 1] or rises[i - 2] or rises[i - 3]) or ref[i - 4, k] == ref[i - 1, k]):
             a, b, u, w = c * v[i], c * v[i - 1], c * v[i - 2], c * v[i - 3]
             more = (a * a + b * b) + (u * u + w * w)
             if norm + more <= limit:
@@ -273,27 +293,29 @@ def _split(v, ref, k, limit):  # type: ignore[no-untyped-def]
     return i + 1
 
 
-@jit
+@partial(jit, flags=REORDER)
 def _add_rows(weights, values, start, stop, total):  # type: ignore[no-untyped-def]
-    """Add values[i] * weights[T-1-i+j] to total[j] for 1 <= j <= i and the rows start <= i < stop, four at a time."""
+    """Add values[i] * weights[T-1-i+j] to total[j] for 1 <= j <= i and the rows start <= i < stop, eight at a time."""
     last = total.size - 1
     i = start
-    while i + 4 <= stop:
+    while i + 8 <= stop:
         v0, v1, v2, v3 = values[i], values[i + 1], values[i + 2], values[i + 3]
-        w0, w1, w2, w3 = weights[last - i:], weights[last - i - 1:], weights[last - i - 2:], weights[last - i - 3:]
+        v4, v5, v6, v7 = values[i + 4], values[i + 5], values[i + 6], values[i + 7]
+        w = weights[last - i - 7:]
         for j in range(1, i + 1):
-            total[j] += (v0 * w0[j] + v1 * w1[j]) + (v2 * w2[j] + v3 * w3[j])
-        total[i + 1] += v1 * w1[i + 1] + (v2 * w2[i + 1] + v3 * w3[i + 1])
-        total[i + 2] += v2 * w2[i + 2] + v3 * w3[i + 2]
-        total[i + 3] += v3 * w3[i + 3]
-        i += 4
+            total[j] += ((v0 * w[j + 7] + v1 * w[j + 6]) + (v2 * w[j + 5] + v3 * w[j + 4])
+                         + (v4 * w[j + 3] + v5 * w[j + 2]) + (v6 * w[j + 1] + v7 * w[j]))
+        for r in range(i + 1, i + 8):
+            for j in range(i + 1, r + 1):
+                total[j] += values[r] * weights[last - r + j]
+        i += 8
     for r in range(i, stop):
         for j in range(1, r + 1):
             total[j] += values[r] * weights[last - r + j]
 
 
 @jit
-def early_rows(weights, values, ref, squares, limit, most, total):  # type: ignore[no-untyped-def]
+def early_rows(weights, values, ref, rises, squares, limit, most, total):  # type: ignore[no-untyped-def]
     """Sums over early rows, to total[k, j] for key j >= 1, until one transform is accurate for the rest; int64[lanes].
 
     Returns the first row left for the transform, after which the norms of weights and values have
@@ -304,7 +326,7 @@ def early_rows(weights, values, ref, squares, limit, most, total):  # type: igno
     split = np.ones(lanes, np.int64)
     total[:] = 0.0
     for k in range(lanes if length > 1 else 0):
-        end = split[k] = _split(values[k], ref, k, limit * limit / max(squares[k], 1e-300))
+        end = split[k] = _split(values[k], ref, rises, k, limit * limit / max(squares[k], 1e-300))
         start = 1 if end - 1 <= most else end
         while start < end:
             if start > 1:
@@ -315,21 +337,62 @@ def early_rows(weights, values, ref, squares, limit, most, total):  # type: igno
             _add_rows(weights[k], values[k], start, stop, total[k])
             start = stop
         values[k, :end if end - 1 <= most else length] = 0.0
-        for n in range(length - 1):
-            stair = ref[max(n, end - 2), k]
-            if stair == ref[length - 2, k]:
-                break
-            weights[k, length - 1 - n] *= math.exp(stair - ref[length - 2, k])
+        top, factor, back, n = ref[length - 2, k], 1.0, 1.0, 0
+        while ref[max(n, end - 2), k] != top:
+            if n == 0 or ref[max(n, end - 2), k] != ref[max(n - 1, end - 2), k]:
+                fall = ref[max(n, end - 2), k] - top
+                factor, back = math.exp(fall), math.exp(min(-fall, 300.0))
+            weights[k, length - 1 - n] *= factor
             if n + 1 >= end:
-                values[k, n + 1] *= math.exp(min(ref[length - 2, k] - stair, 300.0))
+                values[k, n + 1] *= back
+            n += 1
     return split
 
 
 @jit
-def received_rows(sums, total, means, first, received):  # type: ignore[no-untyped-def]
-    """Mean scores of the keys to received[first:]: of key 0 as it is, of key j sums[k, T-1+j] + total[k, j] a row."""
+def twisted(rows, twist, skip, out):  # type: ignore[no-untyped-def]
+    """Write rows[k, n] * twist[skip + n] to out[k, skip + n], and zeros to the rest of `out`."""
+    stop = skip + rows.shape[1]
+    for k in range(rows.shape[0]):
+        out[k, :skip] = out[k, stop:] = 0.0
+        for n in range(rows.shape[1]):
+            z = twist[skip + n]
+            out[k, skip + n] = complex(rows[k, n] * z.real, rows[k, n] * z.imag)
+
+
+@jit
+def half_products(one, other):  # type: ignore[no-untyped-def]
+    """Spectra of the sums from those of halves, in place: one[:, 0] late lags, one[:, 1] early lags; other: rows.
+
+    The later keys need early lags and late rows, whose real part is due to the earlier keys; hence the 1j.
+    """
+    for k in range(one.shape[0]):
+        for f in range(one.shape[2]):
+            late, early, x, y = one[k, 0, f], one[k, 1, f], other[k, 0, f], other[k, 1, f]
+            z = early * y
+            one[k, 0, f] = early * x + late * y + complex(-z.imag, z.real)
+            one[k, 1, f] = z
+
+
+@jit
+def last_keys(weights, values, most, total):  # type: ignore[no-untyped-def]
+    """Add the rows left for the transform to total[k, j] for the last keys j, at most `most`."""
+    base = max(total.shape[1] - 1 - most, 0)
+    for k in range(total.shape[0]):
+        _add_rows(weights[k, base:], values[k, base:], 1, total.shape[1] - base, total[k, base:])
+
+
+@jit
+def received_rows(sums, twist, total, most, means, first, received):  # type: ignore[no-untyped-def]
+    """Mean scores of the keys to received[first:]: of key 0 as it is, of key j from total[k, j].
+
+    To all keys but the last `most`, the imaginary part of sums[k, j - 1] without its twist is added.
+    """
     length = total.shape[1]
     for k in range(min(total.shape[0], received.shape[0] - first)):
-        for j in range(length):
-            received[first + k, j] = max(sums[k, length - 1 + j] + total[k, j], 0.0) / (length - j)
+        for j in range(1, length - most):
+            z = sums[k, j - 1]
+            total[k, j] += z.imag * twist[j - 1].real - z.real * twist[j - 1].imag
+        for j in range(1, length):
+            received[first + k, j] = max(total[k, j], 0.0) / (length - j)
         received[first + k, 0] = means[k]

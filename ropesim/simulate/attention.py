@@ -5,6 +5,7 @@ exp and one compiled pass that adds the scores up by lag and by key.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,6 +17,7 @@ BLOCK = 1 << 22   # most logits of one matrix product (32 MB), in at most 128 ro
 STRIP = 8         # rows of a block that are taken through exp and the sums while in the cache
 SAFE = 300.0      # logits of at most this size need no shift: neither exp(2 logit) nor its inverse overflows
 BABY = 64         # positions per giant step of a rotation
+KEPT = 1 << 18    # most entries of a rotation (4 MB) that is kept for the next sample
 
 
 def rotation(length: int, theta: np.ndarray) -> np.ndarray:
@@ -38,6 +40,13 @@ def rotation(length: int, theta: np.ndarray) -> np.ndarray:
     giant, baby = (_turned(n, theta) for n in (np.arange(0, length, BABY)[:, None],
                                                np.arange(min(BABY, length))[:, None]))
     return (giant[:, None] * baby).reshape(-1, theta.size)[:length]
+
+
+@lru_cache(maxsize=2)
+def _kept(length: int, theta: bytes) -> np.ndarray:
+    turn = rotation(length, np.frombuffer(theta))
+    turn.flags.writeable = False
+    return turn
 
 
 def _turned(n: int | np.ndarray, theta: np.ndarray) -> np.ndarray:
@@ -197,6 +206,6 @@ def _operands(q: np.ndarray, k: np.ndarray, theta: np.ndarray, scale: float,
     k = array("k", k, [q.shape[0], theta.size], np.complex128)
     if not q.size:
         raise RopesimError("shape of q", q.shape, "use at least one token and one pair")
-    turn = rotation(q.shape[0], theta)
+    turn = _kept(q.shape[0], theta.tobytes()) if q.size <= KEPT else rotation(q.shape[0], theta)
     q, k = turn * (q * number("scale", scale)), turn * k
     return np.hstack([q.real, q.imag]), np.hstack([k.real, k.imag]), min(whole("window", window, least=0), len(q))
