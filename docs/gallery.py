@@ -1,12 +1,13 @@
 """Write the gallery: every shipped example as its spec, its table and its picture. Run by the docs build."""
 
 import itertools
+import tomllib
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ropesim import case, cli, plots, point, spec
+from ropesim import case, cli, compare, depth_charts, plots, point, spec, studies
 from ropesim.simulate import chain
 from ropesim.stacks import INTERVENTIONS, Chain
 
@@ -40,8 +41,8 @@ PLANE = f"""
 
 ![The chain over the plane of mean and residual](gallery/chain-plane.png)
 
-The chain of (D-chain) over the size of the mean value and of the residual, {SAMPLES} simulated sequences a point. Numbers
-are the mean score that a key receives; the last map is the share of the sink at token 0, above uniform attention, that
+The chain of (D-chain) over the size of the mean value and of the residual, {SAMPLES} simulated sequences a point: the
+mean score that a key receives; the last map is the share of the sink at token 0, above uniform attention, that
 HeadNorm removes: below 0 it strengthens it, blank where there is no sink to speak of. Scaling is amplification at the
 left edge and fails elsewhere; HeadNorm removes the whole sink at the left edge only.
 """
@@ -79,8 +80,25 @@ def chain_plane() -> Figure:
     return figure
 
 
+INTERVENTIONS_SHOWN = ("mask:10", "amplify:10:3.3", "scale:10:3.3", "headnorm", "drop-bos", "pack:16")
+
+
+def interventions() -> None:
+    """The pictures of depth.md: before and after each intervention, by the study that the page gives."""
+    page = (HERE / "depth.md").read_text(encoding="utf-8")
+    study = studies.study(tomllib.loads(page.split("'''")[1]))
+    rows = compare.depth(study, INTERVENTIONS_SHOWN)
+    for text in INTERVENTIONS_SHOWN:
+        after = [row for row in rows if row["intervention"] == text]
+        asked = {row["quantity"] for row in after}
+        before = [row for row in rows if row["intervention"] is None and row["quantity"] in asked]
+        figure = depth_charts.figure(before + after)
+        (HERE / "gallery" / f"depth-{text.split(':')[0]}.png").write_bytes(plots.png(figure))
+
+
 def write() -> None:
     text = HEAD + "".join(map(entry, spec.examples()))
+    interventions()
     (HERE / "gallery" / "chain-plane.png").write_bytes(plots.png(chain_plane()))
     (HERE / "gallery.md").write_text(text + PLANE, encoding="utf-8")
 

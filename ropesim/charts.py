@@ -313,8 +313,8 @@ def maps(view: View, made: Figure) -> None:
             raise RopesimError(option, axis.name, "draw along another field, the values of this one repeat")
     columns, rows = thinned(len(view.x.values)), thinned(len(view.hue.values))
     across, upwards = (Along(one.name, one.values[kept]) for one, kept in ((view.x, columns), (view.hue, rows)))
-    parts = {name: part[np.ix_(columns, rows)].T
-             for name, part in (("predicted", view.predicted), ("simulated", view.simulated)) if np.isfinite(part).any()}
+    both = {"predicted": view.predicted, "simulated": view.simulated}
+    parts = {name: part[np.ix_(columns, rows)].T for name, part in both.items() if np.isfinite(part).any()}
     norm, extend = _shared(*parts.values())
     axes = made.subplots(1, len(parts), sharey=True, squeeze=False)[0]
     for ax, (title, part) in zip(axes, parts.items()):

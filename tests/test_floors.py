@@ -18,7 +18,8 @@ LEVEL = {
     "ensembles": 3, "wrappers": 3.05, "gaussians": 3.1, "processes": 3.2, "stacks": 3.3,
     "predict.kernels": 4.0, "predict.phases": 4.0, "predict.laplace": 4.0, "predict.nodes": 4.0,
     "predict.rows": 4.05, "predict.binned": 4.05, "predict.attention": 4.1, "predict.logits": 4.15,
-    "predict.totals": 4.16, "predict.drift": 4.17, "predict.*": 4.2,
+    "predict.totals": 4.16, "predict.drift": 4.17, "predict.row_moments": 4.18, "predict.*": 4.2,
+    "predict.mixing": 4.25,
     "simulate.kernels": 4.0, "simulate.attention": 4.1, "simulate.weights": 4.15, "simulate.blocks": 4.15,
     "simulate.jacobian": 4.25, "simulate.*": 4.2,
     "strategies": 4.0, "testing": 4.0,
@@ -27,18 +28,20 @@ LEVEL = {
     "claims.registry": 5.4, "claims.check": 5.5,
     "spec": 6, "case": 6.2,
     "grid": 6.1, "pool": 6.1, "predictions": 6.4, "point": 6.5, "sweep": 7, "chunks": 7.05, "store": 7.1, "compare": 7,
-    "views": 7.5, "export": 8, "plots": 8, "charts": 8.1, "report": 8.5, "capture": 8,
-    "output": 8.9, "cli_bands": 8.95, "cli_check": 8.95, "cli_plot": 8.95, "cli": 9,
+    "studies": 7.05,
+    "views": 7.5, "export": 8, "plots": 8, "charts": 8.1, "depth_charts": 8.1, "report": 8.5, "capture": 8,
+    "pretraining": 8,
+    "output": 8.9, "cli_bands": 8.95, "cli_check": 8.95, "cli_depth": 8.95, "cli_plot": 8.95, "cli": 9,
 }
 # Lines above that wait for their file.
-PLANNED = {"heads", "compare", "capture"}
+PLANNED = {"heads", "capture"}
 
 # The wings meet here and nowhere else; case solves a slash head's strength for a score.
 MAY_IMPORT = {
     "claims": {"predict", "simulate"}, "heads": {"predict", "simulate"},
     "predictions": {"predict"}, "point": {"predict", "simulate"}, "compare": {"predict", "simulate"},
     "predict": {"predict"}, "simulate": {"simulate"},
-    "case": {"predict.attention"},
+    "case": {"predict.attention"}, "pretraining": {"simulate"},
 }
 
 # A heavy library -> the modules (or subpackages) that may load it.
@@ -46,10 +49,10 @@ HOMES = {
     "numba": {"jit", "predict.kernels", "simulate.kernels"},
     "sympy": {"claims"},
     "hypothesis": {"strategies", "testing", "claims"},
-    "matplotlib": {"plots", "charts"},
-    "torch": {"capture"}, "transformers": {"capture"},
+    "matplotlib": {"plots", "charts", "depth_charts"},
+    "torch": {"capture", "pretraining"}, "transformers": {"capture"},
     "pydantic": {"spec"},
-    "click": {"cli", "cli_bands", "cli_check", "cli_plot", "output"},
+    "click": {"cli", "cli_bands", "cli_check", "cli_depth", "cli_plot", "output"},
     "xarray": {"store", "views", "plots", "compare"}, "zarr": {"store"},
     "pandas": {"export"}, "pyarrow": {"export"}, "h5netcdf": {"export"},
 }

@@ -5,6 +5,6 @@ from types import ModuleType
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in ("attention", "blocks", "chain", "depth", "jacobian", "kernels", "removal", "weights"):
+    if name in ("attention", "blocks", "chain", "depth", "jacobian", "kernels", "mixing", "removal", "weights"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

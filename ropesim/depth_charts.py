@@ -1,0 +1,80 @@
+"""Pictures of `ropesim depth`: what happens over layers, and along the chain, before and after each intervention."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLORS = ("#333333", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+BY_LAYER = {"norm": "squared norm of the last token", "cosine": "mean cosine of two tokens",
+            "disagreement": "mean squared distance from the mean token", "received": "mean score of key 0"}
+BY_TOKEN = {"variance": "variance of the aggregated values, layer 1", "sensitivity": "sensitivity of the last token",
+            "chain-variance": "chain: variance of the aggregated values",
+            "chain-energy": "chain: energy in the subspace",
+            "chain-dominance": "chain: dominance ratio", "chain-key": "chain: cosine to the channel",
+            "chain-received": "chain: mean score received in layer 2"}
+
+
+def figure(rows: list[dict[str, Any]]) -> Figure:
+    """One panel for each quantity that the rows hold: predicted as lines, simulated as points with 5 standard errors.
+
+    rows: as of `compare.depth`; colours tell interventions apart.
+
+    >>> row = {"intervention": None, "layer": 1, "position": 0, "quantity": "chain-key", "predicted": 0.5, "error": 0.1,
+    ...        "simulated": 0.5, "stderr": 0.0, "agrees": True}
+    >>> figure([row]).axes[0].get_title()
+    'chain: cosine to the channel'
+    """
+    names = [name for name in (*BY_LAYER, *BY_TOKEN) if any(row["quantity"] == name for row in rows)]
+    columns = min(len(names), 4)
+    made = Figure(figsize=(4.2 * columns, 3.4 * -(-len(names) // columns) + 0.5), layout="constrained")
+    axes = np.atleast_1d(made.subplots(-(-len(names) // columns), columns, squeeze=False)).ravel()
+    interventions = list(dict.fromkeys(row["intervention"] for row in rows))
+    for ax, name in zip(axes, names):
+        for color, intervention in zip(COLORS, interventions):
+            curve(ax, [row for row in rows if row["quantity"] == name and row["intervention"] == intervention], color,
+                  intervention or "before")
+        ax.set_title((BY_LAYER | BY_TOKEN)[name], fontsize=10)
+        ax.set_xlabel("layer" if name in BY_LAYER else "token")
+        ax.grid(alpha=0.25, lw=0.6)
+        if name in ("sensitivity", "variance", "chain-variance", "norm"):
+            ax.set_yscale("log")
+        ax.margins(x=0.03)
+    for ax in axes[len(names):]:
+        ax.set_visible(False)
+    made.legend(*_legend(axes), loc="outside upper center", ncols=len(interventions), frameon=False)
+    return made
+
+
+def _legend(axes: np.ndarray) -> tuple[list[Any], list[str]]:
+    found: dict[str, Any] = {}
+    for ax in axes:
+        for handle, name in zip(*ax.get_legend_handles_labels()):
+            found.setdefault(name, handle)
+    return list(found.values()), list(found)
+
+
+def curve(ax: Axes, rows: list[dict[str, Any]], color: str, label: str) -> Axes:
+    """One quantity after one intervention: by layer, of the last token if it has tokens, or by token in layer 1.
+
+    >>> row = {"intervention": None, "layer": 1, "position": 0, "quantity": "chain-key", "predicted": 0.5, "error": 0.1,
+    ...        "simulated": 0.5, "stderr": 0.0, "agrees": True}
+    >>> len(curve(Figure().subplots(), [row], "k", "before").lines)
+    4
+    """
+    if not rows:
+        return ax
+    by_layer = rows[0]["quantity"] in BY_LAYER
+    if by_layer:
+        last = max((row["position"] or 0 for row in rows), default=0)
+        rows = [row for row in rows if (row["position"] or 0) == last]
+    else:
+        rows = [row for row in rows if row["quantity"] != "variance" or row["layer"] == 1]
+    x = [row["layer" if by_layer else "position"] for row in rows]
+    value, error, mean, stderr = (np.array([row[name] for row in rows])
+                                  for name in ("predicted", "error", "simulated", "stderr"))
+    ax.plot(x, value, color=color, lw=1.4, label=label)
+    ax.fill_between(x, value - error, value + error, color=color, alpha=0.2, lw=0)
+    ax.errorbar(x, mean, 5 * stderr, color=color, fmt="o", ms=3, lw=0.7, capsize=1.5, alpha=0.6)
+    return ax
