@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _MODULES = (
     "bands", "captures", "case", "charts", "chunks", "claims", "classifier", "compare", "depth_charts", "ensembles",
     "errors", "export", "gaussians", "grid", "masks", "patterns", "plots", "point", "pool", "predict",
-    "predictions", "processes", "removal", "report", "similarity", "simulate", "spec", "stacks", "store",
+    "predictions", "pretraining", "processes", "removal", "report", "similarity", "simulate", "spec", "stacks", "store",
     "strategies", "studies", "sweep", "testing", "views", "wrappers")
 __all__ = ["RopesimError", "__version__", *_MODULES]
 

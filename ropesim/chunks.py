@@ -18,7 +18,7 @@ from .grid import Grid
 from .sweep import Block, Layout, block
 
 BYTES = 1 << 26    # most bytes of a chunk by default
-POINTS = 512       # most points of a chunk by default
+POINTS = 4096      # most points of a chunk by default
 SECONDS = 4.0      # about how long a chunk takes by default
 LIBRARIES = ("numpy", "scipy", "numba")
 

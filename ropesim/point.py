@@ -34,11 +34,15 @@ def measure(case: Case, progress: Progress = iter) -> Values:
     >>> float(measure(case)["slash_simulated"][3].round(12))
     0.5
     """
-    return {name: value[0] for name, value in measured([case], progress).items()}
+    values = {name: value[0] for name, value in measured([case], progress).items()}
+    for name in case.run.quantities:
+        for kind in KINDS[2:]:
+            values.setdefault(f"{name}_{kind}", np.full(values[f"{name}_{KINDS[0]}"].shape, np.nan))
+    return values
 
 
 def measured(cases: Sequence[Case], progress: Progress = iter) -> Values:
-    """`measure` of cases that are alike (`predictions.alike`), along a leading axis.
+    """`measure` of cases that are alike (`predictions.alike`), along a leading axis; without samples, no simulations.
 
     >>> from .ensembles import Slash
     >>> from .spec import Run
@@ -46,17 +50,15 @@ def measured(cases: Sequence[Case], progress: Progress = iter) -> Values:
     >>> measured(cases)["sink_predicted"].round(3)
     array([0.642, 0.858])
     """
-    values, error = predicted(cases)
+    columns = dict(zip(KINDS, predicted(cases)))
     drawn = [simulated(case, progress) for case in cases if case.run.samples]
-    unknown = {name: np.broadcast_to(np.nan, value.shape) for name, value in values.items()}
-    columns = [values, error, unknown, unknown]
     if drawn:
         taken = np.array([case.run.samples > 0 for case in cases])
-        columns[2:] = [{name: value.copy() for name, value in unknown.items()} for _ in "ms"]
-        for column, one in zip(columns[2:], zip(*drawn)):
-            for name, value in column.items():
+        for kind, one in zip(KINDS[2:], zip(*drawn)):
+            columns[kind] = {name: np.full(value.shape, np.nan) for name, value in columns[KINDS[0]].items()}
+            for name, value in columns[kind].items():
                 value[taken] = [seen[name] for seen in one]
-    return {f"{name}_{kind}": column[name] for kind, column in zip(KINDS, columns) for name in cases[0].run.quantities}
+    return {f"{name}_{kind}": column[name] for kind, column in columns.items() for name in cases[0].run.quantities}
 
 
 def simulated(case: Case, progress: Progress = iter) -> tuple[Values, Values]:

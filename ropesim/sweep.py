@@ -103,7 +103,7 @@ def block(tables: list[dict[str, Any]], folder: Path, what: Layout) -> Block:
     ['head.lag = 9: use a lag below run.length = 8']
     """
     from threadpoolctl import threadpool_limits
-    found = Block({name: np.full((len(tables), *what.sizes(name)), np.nan) for name in what.names}, [""] * len(tables))
+    found = Block({}, [""] * len(tables))
     cases: dict[int, Case] = {}
     with _TURN, threadpool_limits(1, "blas"):
         for n, table in enumerate(tables):
@@ -120,6 +120,8 @@ def block(tables: list[dict[str, Any]], folder: Path, what: Layout) -> Block:
         for group in alike(cases.values()):
             rows = [points[n] for n in group]
             _fill(found, rows, [cases[n] for n in rows], what)
+    for name in what.names:                          # what no point has takes no memory
+        found.values.setdefault(name, np.broadcast_to(np.nan, (len(tables), *what.sizes(name))))
     return found
 
 
@@ -141,6 +143,8 @@ def _fill(found: Block, rows: list[int], cases: list[Case], what: Layout) -> Non
             _fill(found, [row], [case], what)
         return
     for name, value in values.items():
+        if name not in found.values:
+            found.values[name] = np.full((len(found.messages), *what.sizes(name)), np.nan)
         put(found.values[name], rows, value, what, name)
 
 
