@@ -104,7 +104,7 @@ def stack_rows(stack: Stack, samples: int, seed: int) -> list[Row]:
     position is None for what belongs to all tokens.
 
     >>> len(stack_rows(Stack(layers=2, length=3, width=8), 2, 0))
-    30
+    28
     """
     values, errors = predict_mixing.expected(stack)
     means, stderr = simulate_mixing.run(stack, samples, seed)

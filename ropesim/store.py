@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -396,4 +397,6 @@ def save(found: Any, path: Path) -> None:
                 (beside / "old").rename(path)
             raise
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        until = time.monotonic() + 10
+        while beside.exists() and time.monotonic() < until:      # after a fault threads of zarr may write on for a while
+            shutil.rmtree(beside, ignore_errors=True)
