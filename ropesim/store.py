@@ -398,5 +398,5 @@ def save(found: Any, path: Path) -> None:
             raise
     finally:
         until = time.monotonic() + 10
-        while beside.exists() and time.monotonic() < until:      # after a fault threads of zarr may write on for a while
+        while beside.exists() and time.monotonic() < until:     # after a fault threads of zarr may write on
             shutil.rmtree(beside, ignore_errors=True)

@@ -8,7 +8,7 @@ import sympy
 from hypothesis import strategies as st
 
 from ..predict import depth
-from . import mixing_bounds, mixing_cosines, mixing_packing, mixing_residual
+from . import mixing_bounds, mixing_cosines, mixing_packing, mixing_residual, mixing_sensitivity
 from .claim import PROVED, Claim, Control, Identity, Inequality, Simulation
 from .proofs import every, zero
 
@@ -306,4 +306,5 @@ POWER_CLAIMS = (
     ),
 )
 
-CLAIMS = (*POWER_CLAIMS, *mixing_packing.CLAIMS, *mixing_residual.CLAIMS, *mixing_cosines.CLAIMS, *mixing_bounds.CLAIMS)
+CLAIMS = (*POWER_CLAIMS, *mixing_packing.CLAIMS, *mixing_residual.CLAIMS, *mixing_cosines.CLAIMS, *mixing_bounds.CLAIMS,
+          *mixing_sensitivity.CLAIMS)
