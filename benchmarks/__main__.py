@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_info
 
 from .timing import table
 
-CASES = ("predict", "batch", "moments", "simulate", "similarity", "sweep", "scale", "depth", "commands")
+CASES = ("predict", "batch", "moments", "simulate", "similarity", "sweep", "scale", "depth", "mixing",
+         "training", "commands")
 
 blas = {info["internal_api"]: info.get("architecture", "") for info in threadpool_info()}
 print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}, {blas}")

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ropesim import case, cli, compare, depth_charts, plots, point, spec, studies
+from ropesim import case, cli, compare, compare_training, depth_charts, plots, point, spec, studies, training_charts
 from ropesim.simulate import chain
+from ropesim.slash_task import Task
 from ropesim.stacks import INTERVENTIONS, Chain
 
 HERE = Path(__file__).parent
@@ -99,6 +100,9 @@ def interventions() -> None:
 def write() -> None:
     text = HEAD + "".join(map(entry, spec.examples()))
     interventions()
+    task = Task(classes=4, length=201)
+    picture = training_charts.figure(task, *compare_training.slash(task))
+    (HERE / "gallery" / "slash-training.png").write_bytes(plots.png(picture))
     (HERE / "gallery" / "chain-plane.png").write_bytes(plots.png(chain_plane()))
     (HERE / "gallery.md").write_text(text + PLANE, encoding="utf-8")
 

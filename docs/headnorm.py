@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ropesim import patterns, plots
+from ropesim.pretraining import SINK
 
 HERE = Path(__file__).parent
 ARMS = {False: ("softmax", plots.SIMULATED), True: ("HeadNorm", plots.PREDICTED)}
@@ -57,6 +58,18 @@ def losses(found: Mapping[str, Any]) -> str:
     return table("setting, ideal, softmax, HeadNorm, difference, in training, over the run", rows)
 
 
+def sinks(found: Mapping[str, Any]) -> str:
+    rows = []
+    for name in found["settings"]:
+        heads = [[np.concatenate([layer["received"] for layer in run["layers"]]) for run in pick(found, name, arm)]
+                 for arm in ARMS]
+        shares = [shown([np.mean(one > SINK) for one in arm], 2) for arm in heads]
+        seeds = [f"{sum(one.max() > SINK for one in arm)} of {len(arm)}" for arm in heads]
+        rows.append([name, *shares, *seeds, *(f"{np.max(arm):.2f}" for arm in heads)])
+    return table("setting, share softmax, share HeadNorm, seeds softmax, seeds HeadNorm, best softmax, "
+                 "best HeadNorm", rows)
+
+
 def layers(found: Mapping[str, Any]) -> str:
     rows = []
     for name, one in found["settings"].items():
@@ -75,7 +88,7 @@ def layers(found: Mapping[str, Any]) -> str:
 
 def picture(found: Mapping[str, Any]) -> Figure:
     """Above: what a model loses over the ideal, one line a seed. Below: the score of key 0, one dot a head and seed."""
-    figure = Figure(figsize=(3.2 * len(found["settings"]), 6), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(found["settings"]), 6), layout="constrained")
     upper, lower = figure.subplots(2, len(found["settings"]), sharey="row")
     for name, above, below in zip(found["settings"], upper, lower, strict=True):
         curves(found, name, above)
@@ -103,13 +116,13 @@ def dots(found: Mapping[str, Any], name: str, ax: Axes) -> None:
             place = layer + 1 + (0.04 + np.linspace(0, 0.2, len(heads))) * (1 if arm else -1)
             ax.plot(place, heads, "o", ms=4, color=color, alpha=0.7)
     ax.axhline(patterns.uniform(one["length"]).received[0], color="gray", lw=1, ls=":")
-    ax.axhline(0.3, color="gray", lw=1)
+    ax.axhline(SINK, color="gray", lw=1)
     ax.set(xlabel="layer", ylim=(0, 1), xticks=range(1, one["layers"] + 1))
 
 
 def filled(page: str, found: Mapping[str, Any]) -> str:
-    """The page with its three tables put between their marks."""
-    for make in (settings, losses, layers):
+    """The page with its tables put between their marks."""
+    for make in (settings, losses, sinks, layers):
         mark = f"<!-- {make.__name__} -->"
         page = re.sub(f"{mark}.*?{mark}", lambda _: f"{mark}\n\n{make(found)}\n\n{mark}", page, flags=re.S)
     return page

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from . import __version__, cli_bands, cli_check, cli_depth, cli_plot
+from . import __version__, cli_bands, cli_check, cli_depth, cli_plot, cli_train
 from .errors import RopesimError
 from .output import check_parents, print_json, replace, strict
 
@@ -54,7 +54,7 @@ def commands(context: click.Context) -> None:
         raise RopesimError("COMMAND", None, f"use {' or '.join(sorted(commands.commands))}; see ropesim --help")
 
 
-for command in (cli_bands.bands, cli_check.check, cli_depth.depth, cli_plot.plot):
+for command in (cli_bands.bands, cli_check.check, cli_depth.depth, cli_plot.plot, cli_train.train):
     commands.add_command(command)
 
 

@@ -12,7 +12,7 @@ from .predict import chain as predict_chain
 from .predict import mixing as predict_mixing
 from .simulate import chain as simulate_chain
 from .simulate import mixing as simulate_mixing
-from .stacks import Chain, Rows, Stack
+from .stacks import Chain, Rows, Stack, check_cost
 
 STAGES = {"variance": 1, "energy": 1, "dominance": 1, "key": 1, "received": 2}     # of the chain, and the layer of each
 Row = dict[str, Any]
@@ -76,7 +76,8 @@ USAGE = ("mask:K", "amplify:K:LAMBDA", "scale:K:LAMBDA", "headnorm", "drop-bos",
 def depth(study: Study, interventions: Iterable[str] = (), progress: Progress = iter) -> list[Row]:
     """Rows before and after interventions, of the stack and of the chain, each with the intervention (None: before).
 
-    agrees: |predicted - simulated| <= error + 5 stderr + 1e-9, None where one is unknown.      (V-agrees)
+    agrees: |predicted - simulated| <= error + 5 stderr + 1e-9, None where one is unknown. Raises RopesimError for what
+    makes no sense, or takes over an hour or 4 GB (`stacks.check_cost`), before anything is computed.     (V-agrees)
 
     >>> rows = depth(Study(stack=Stack(layers=1, length=4, width=8), chain=None, samples=4))
     >>> [row["simulated"] for row in rows if row["quantity"] == "variance" and row["position"] == 0]
@@ -86,6 +87,10 @@ def depth(study: Study, interventions: Iterable[str] = (), progress: Progress = 
     for text in [None, *dict.fromkeys(interventions)]:
         after = study if text is None else intervened(study, text)
         parts += [(text, part) for part in (after.stack, after.chain) if part is not None]
+    for _, part in parts:                              # before the first is computed
+        check_cost(part, study.samples if isinstance(part, Stack) else study.sequences)
+        if isinstance(part, Chain) and part.length > predict_chain.LONGEST:
+            raise RopesimError("chain.length", part.length, f"use a length of at most {predict_chain.LONGEST}")
     from threadpoolctl import threadpool_limits
     rows: list[Row] = []
     with threadpool_limits(1, "blas"):                 # matrices are small: more threads only wait for each other

@@ -22,7 +22,7 @@ THEORY = ROOT / "docs" / "theory.md"
 # Names without an example of their own: compiled loops (their doors have one), commands (the tutorial runs them) and
 # what needs a model.
 NO_EXAMPLE = {"jit.py", "kernels.py", "cli.py", "cli_bands.py", "cli_check.py", "cli_depth.py", "cli_plot.py",
-              "capture.py"}
+              "cli_train.py",              "capture.py"}
 LABEL = re.compile(r"\(([A-Z]-[a-z][a-z0-9.]{2,}(?:-[a-z0-9.]+)*)\)")  # (R-yarn), (A-lag)
 UNCITED = ("*numerical only*", "*background*")
 
@@ -213,7 +213,8 @@ def run_page(page: str, name: str) -> int:
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md", "docs/sweeps.md", "docs/depth.md"])
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{page}.md" for page in (
+    "tutorial", "sweeps", "depth", "training"))])
 def test_the_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_page((ROOT / name).read_text(encoding="utf-8"), name) > 0

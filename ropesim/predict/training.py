@@ -102,35 +102,54 @@ def pulse_bound(pairs: int, length: int) -> float:
     return float(np.sqrt(max(length - 1 - 2 * pairs, 0)))
 
 
-def start_loss(classes: int) -> float:
+def start_loss(classes: int, *, period: int = 2) -> float:
     """Loss of in-context regression before training, for infinitely long prompts.
 
-    classes: K >= 1 equally likely inputs, orthonormal. Raises RopesimError otherwise.
+    classes: K >= 1 equally likely inputs, orthonormal; period: p >= 1 tokens to an example, 2 at odd lags. Raises
+    RopesimError otherwise.
 
-        L = 1/2 - 3 / (8 K)                                                       (C-slash-loss-start)
+        L = 1/2 - 1 / (p K) + 1 / (2 p^2 K),  at p = 2: 1/2 - 3 / (8 K)           (C-slash-loss-start)
 
     Source: derived here for Cheng et al. 2026 (2601.08297), section 5, eq. 17.
 
     >>> start_loss(3)
     0.375
     """
-    return 0.5 - 3 / (8 * whole("classes", classes, least=1))
+    classes, period = whole("classes", classes, least=1), whole("period", period, least=1)
+    return 0.5 - (2 * period - 1) / (2 * period ** 2 * classes)
 
 
-def plateau_loss(classes: int) -> float:
+def plateau_loss(classes: int, *, period: int = 2) -> float:
     """Loss of in-context regression between the stages: a perfect first layer, an untrained second; long prompts.
 
-    classes: K >= 1 equally likely inputs, orthonormal. Raises RopesimError otherwise.
+    classes: K >= 1 equally likely inputs, orthonormal; period: p >= 1 tokens to an example, 2 at odd lags. Raises
+    RopesimError otherwise.
 
-        L_I = ((2K - 1)^2 + K - 1) / (2 (2K - 1 + e)^2)                           (C-slash-loss-plateau)
+        L_I = ((p K - 1)^2 + K - 1) / (2 (p K - 1 + e)^2)                         (C-slash-loss-plateau)
 
     Source: derived here for Cheng et al. 2026 (2601.08297), section 5, eq. 17 and Theorem 5.3.
 
     >>> round(plateau_loss(4), 3)
     0.275
     """
-    others = 2 * whole("classes", classes, least=1) - 1
-    return float((others ** 2 + (others - 1) / 2) / (2 * (others + np.e) ** 2))
+    classes, period = whole("classes", classes, least=1), whole("period", period, least=1)
+    others = period * classes - 1
+    return float((others ** 2 + classes - 1) / (2 * (others + np.e) ** 2))
+
+
+def ood_bound(norm: float, loss: float) -> float:
+    """Largest error of an answer on a task of the given norm, in distribution or not.
+
+    norm: |w| >= 0; loss: L_k >= 0 of the prompt, mean over tasks with E w w^T = I. Raises RopesimError otherwise.
+
+        |y - <w, v_k>| <= |w| sqrt(2 L_k)                                         (C-slash-ood-bound)
+
+    Source: derived here for Cheng et al. 2026 (2601.08297), Theorem 5.3's remark on tasks.
+
+    >>> ood_bound(2.0, 0.02)
+    0.4
+    """
+    return number("norm", norm, least=0) * float(np.sqrt(2 * number("loss", loss, least=0)))
 
 
 def _cosines(theta: np.ndarray, length: int) -> np.ndarray:

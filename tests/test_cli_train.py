@@ -1,0 +1,56 @@
+"""`ropesim train slash` as a user types it."""
+
+import json
+
+import pytest
+import xarray
+
+from ropesim.cli import main
+
+SMALL = ["--K", "2", "--N", "21"]
+
+
+def code(*argv):
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "slash", *argv])
+    return caught.value.code
+
+
+def test_json_is_that_of_the_contract(capsys):
+    assert code(*SMALL, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"schema", "lag_argmax", "slash", "times", "loss_plateau", "loss_final", "ood"} <= set(found)
+    assert set(found["times"]) == {"log_N", "log_KN", "log_N_over_eps", "stage_2", "stage_2_final"}
+    assert all({"measured", "predicted"} <= set(one) for one in found["times"].values())
+    assert set(found["ood"]) == {"measured", "bound"}
+
+
+def test_the_table_has_a_line_for_each_prediction(capsys):
+    assert code(*SMALL) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == [
+        "log_N", "log_KN", "log_N_over_eps", "stage_2", "stage_2_final", "loss_plateau", "loss_final", "ood"]
+
+
+def test_a_folder_gets_the_trajectory_and_the_picture(tmp_path, capsys):
+    assert code(*SMALL, "--quiet", "--out", str(tmp_path / "new" / "a")) == 0
+    kept = xarray.open_zarr(tmp_path / "new" / "a" / "trajectory.zarr")
+    assert kept.sizes["lag"] == 21 and float(kept.loss[-1]) <= 0.01
+    assert (tmp_path / "new" / "a" / "training.png").read_bytes()[-8:-4] == b"IEND" and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("argv, words", [
+    (["--K", "21", "--N", "21"], "classes = 21"), (["--N", "20"], "length = 20"), (["--lag", "-1"], "lag = -1"),
+    (["--lag", "400"], "lag = 400"), (["--eps", "1"], "epsilon = 1"), (["--eps", "nan"], "epsilon = nan"),
+    (["--seed", "-1"], "--seed = -1"), (["--K", "1"], "classes = 1")])
+def test_bad_input_exits_2_with_one_line(argv, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert code(*argv, "--out", "new") == 2
+    out, err = capsys.readouterr()
+    assert words in err and err.count("\n") == 1 and out == "" and not (tmp_path / "new").exists()
+
+
+def test_a_file_is_no_folder(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert code(*SMALL, "--out", str(tmp_path / "file")) == 2
+    assert "use a folder" in capsys.readouterr().err
