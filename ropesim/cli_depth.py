@@ -32,7 +32,9 @@ def depth(study: str | None, interventions: tuple[str, ...], as_json: bool, out:
     given = studies.read(study)
     if out is not None:
         check_parents(out)
-        if out.suffix not in (".png", ".svg", ".pdf") or out.is_dir():
+        if out.is_dir():
+            raise RopesimError("--out", str(out), "use a file, this is a folder")
+        if out.suffix not in (".png", ".svg", ".pdf"):
             raise RopesimError("--out", str(out), "use a file that ends in .png, .svg or .pdf")
     from tqdm import tqdm
 

@@ -21,16 +21,18 @@ LOGARITHMIC, SCORES = ("sensitivity", "variance", "chain-variance", "norm"), ("r
 
 
 def figure(rows: list[dict[str, Any]]) -> Figure:
-    """One panel for each quantity that the rows hold: predicted as lines, simulated as points with 5 standard errors.
+    """One panel for each quantity that an intervention touches, if there is one, else for each that the rows hold.
 
-    rows: as of `compare.depth`; colours tell interventions apart, and the broad grey line is before them.
+    rows: as of `compare.depth`. Lines are predictions with their errors, points simulations with 5 standard errors;
+    colours tell interventions apart, and the broad grey line is before them.
 
     >>> row = {"intervention": None, "layer": 1, "position": 0, "quantity": "chain-key", "predicted": 0.5, "error": 0.1,
     ...        "simulated": 0.5, "stderr": 0.0, "agrees": True}
     >>> figure([row]).axes[0].get_title()
     'chain: cosine to the channel'
     """
-    names = [name for name in (*BY_LAYER, *BY_TOKEN) if any(row["quantity"] == name for row in rows)]
+    found = {row["quantity"] for row in rows if row["intervention"] is not None} or {row["quantity"] for row in rows}
+    names = [name for name in (*BY_LAYER, *BY_TOKEN) if name in found]
     columns = min(len(names), 4)
     made = Figure(figsize=(4.2 * columns, 3.4 * -(-len(names) // columns) + 0.5), layout="constrained")
     axes = np.atleast_1d(made.subplots(-(-len(names) // columns), columns, squeeze=False)).ravel()
@@ -46,7 +48,7 @@ def figure(rows: list[dict[str, Any]]) -> Figure:
         if name in LOGARITHMIC and max(values, default=1) > 10 * min(values, default=1):
             ax.set_yscale("log")
         elif name in SCORES:                             # so that a change in the fifth digit does not look large
-            ax.set_ylim(bottom=0)
+            ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.margins(x=0.03)
     for ax in axes[len(names):]:
@@ -90,7 +92,7 @@ def curve(ax: Axes, rows: list[dict[str, Any]], color: str, label: str) -> Axes:
     value, error, mean, stderr = (np.array([row[name] for row in rows])
                                   for name in ("predicted", "error", "simulated", "stderr"))
     before = rows[0]["intervention"] is None
-    ax.plot(x, value, color=color, lw=4 if before else 1.4, alpha=0.4 if before else 1.0, label=label)
+    ax.plot(x, value, color=color, lw=3 if before else 1.4, alpha=0.4 if before else 1.0, label=label)
     ax.fill_between(x, value - error, value + error, color=color, alpha=0.2, lw=0)
     ax.errorbar(x, mean, 5 * stderr, color=color, fmt="o", ms=3, lw=0.7, capsize=1.5, alpha=0.6)
     return ax

@@ -77,8 +77,13 @@ def test_the_listing_names_the_fields(capsys):
 @pytest.mark.parametrize("argv, words", [
     (["none.toml"], "STUDY = 'none.toml'"), (["tiny.toml", "--out", "a.txt"], "--out = 'a.txt'"),
     (["tiny.toml", "--intervene", "mask"], "write mask:K"), (["tiny.toml", "--out", "tiny.toml/a.png"], "is a file"),
-    (["tiny.toml", "--intervene", "mask:9"], "mask:9")])
+    (["tiny.toml", "--intervene", "mask:9"], "mask:9"), (["tiny.toml", "--out", "folder.png"], "this is a folder"),
+    (["tiny.toml", "--intervene", f"pack:{10 ** 30}"], "document"),
+    (["tiny.toml", "--intervene", "scale:1:1e300"], "factor"),
+    (["huge.toml"], "run.samples = 1000000000: use at most")])
 def test_bad_input_exits_2_with_one_line_and_writes_nothing(argv, words, capsys, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "huge.toml").write_text(TINY.replace("samples = 32", "samples = 1000000000"))
     before = sorted(path.name for path in tmp_path.iterdir())
     assert code(*argv) == 2
     out, err = capsys.readouterr()

@@ -123,3 +123,15 @@ def test_predictions_agree_with_simulations_before_and_after(text):
                   Chain(length=16, width=48), samples=128, sequences=800, seed=1)
     rows = depth(study if text is None else intervened(study, text))
     assert rows and [row for row in rows if row["agrees"] is not True] == []
+
+
+@pytest.mark.parametrize("study, name", [
+    (BOTH._replace(samples=10 ** 9), "run.samples"), (BOTH._replace(sequences=10 ** 9), "run.sequences"),
+    (BOTH._replace(chain=Chain(length=513, width=24)), "chain.length"),
+    (BOTH._replace(stack=Stack(norm="none", gain=1e6, layers=50, length=4)), "stack.gain")])
+def test_what_costs_too_much_is_refused_before_anything_is_computed(study, name, monkeypatch):
+    monkeypatch.setattr(compare, "stack_rows", None)
+    monkeypatch.setattr(compare, "chain_rows", None)
+    with pytest.raises(RopesimError) as caught:
+        depth(study)
+    assert caught.value.name == name

@@ -30,8 +30,8 @@ kind = "sigmoid"
 mean = 0.0
 length = 20
 [run]
-samples = 5
-sequences = 7
+samples = 50
+sequences = 70
 seed = 11
 """
 
@@ -41,7 +41,7 @@ def test_every_field_of_a_file_reaches_its_place(tmp_path):
     assert read(str(tmp_path / "a.toml")) == Study(
         Stack(layers=3, heads=2, length=16, width=32, window=4, document=8, shared=True, alone=(2, 5), value=0.1,
               rho=0.2, gain=0.5, norm="post", head_norm=True, rows=Rows(tau=1.0, margin=2.0, kind="sigmoid")),
-        Chain(mean=0.0, length=20), 5, 7, 11)
+        Chain(mean=0.0, length=20), 50, 70, 11)
 
 
 def test_a_file_with_one_table_is_about_that_one_and_an_empty_one_about_the_defaults():
@@ -63,7 +63,7 @@ def test_the_listing_names_every_field_with_its_default():
     ({"stack": {"layers": -1}}, "stack.layers = -1"), ({"stack": {"layers": 1.5}}, "stack.layers = 1.5"),
     ({"stack": {"layers": "x"}}, "stack.layers = 'x'"), ({"stack": {"layers": True}}, "stack.layers = True"),
     ({"stack": {"norm": "rms"}}, "stack.norm = 'rms': use one of pre, post, none"),
-    ({"stack": {"norm": ["pre"]}}, "stack.norm"), ({"stack": {"alone": 3}}, "stack"),
+    ({"stack": {"norm": ["pre"]}}, "stack.norm"), ({"stack": {"alone": 3}}, "stack.alone = 3: use a list"),
     ({"stack": {"alone": [1.5]}}, "stack.alone = 1.5"), ({"stack": {"shared": "yes"}}, "stack.shared = 'yes'"),
     ({"stack": {"head_norm": 1}}, "stack.head_norm = 1"),
     ({"stack": {"alone": [99]}}, "stack.alone = 99"), ({"stack": {"rho": 1.5}}, "stack.rho = 1.5"),
@@ -72,7 +72,8 @@ def test_the_listing_names_every_field_with_its_default():
     ({"stack": {"rows": {"kind": "max"}}}, "stack.rows.kind = 'max'"),
     ({"chain": {"residual": -1}}, "chain.residual = -1"), ({"chain": {"men": 1}}, "did you mean mean?"),
     ({"chain": {"intervene": "mask", "at": 99}}, "chain.at = 99"),
-    ({"run": {"samples": 1}}, "run.samples = 1"), ({"run": {"sequences": 0.5}}, "run.sequences = 0.5"),
+    ({"run": {"samples": 31}}, "run.samples = 31: use a whole number from 32 on"),
+    ({"run": {"sequences": 31}}, "run.sequences = 31"), ({"run": {"sequences": 0.5}}, "run.sequences = 0.5"),
     ({"run": {"seed": -1}}, "run.seed = -1"), ({"run": {"sample": 4}}, "did you mean samples?"),
 ])
 def test_bad_fields_are_refused_by_name(tables, words):
