@@ -41,14 +41,14 @@ def depth(study: str | None, interventions: tuple[str, ...], as_json: bool, out:
     from . import compare
     rows = compare.depth(given, interventions, lambda work: tqdm(
         list(work), unit=" parts", disable=True if quiet else None, file=sys.stderr, leave=False))
-    if out is not None:
-        from . import depth_charts, plots
-        out.parent.mkdir(parents=True, exist_ok=True)
-        replace(out, plots.encoded(depth_charts.figure(rows), out.suffix[1:]))
     if as_json:
         print_json({"schema": 1, "ropesim": __version__, "rows": rows})
     elif not quiet:
         click.echo(table(rows))
+    if out is not None:
+        from . import depth_charts, plots
+        out.parent.mkdir(parents=True, exist_ok=True)
+        replace(out, plots.encoded(depth_charts.figure(rows), out.suffix[1:]))
     return int(any(row["agrees"] is False for row in rows))
 
 

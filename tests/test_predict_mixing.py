@@ -1,6 +1,7 @@
 """Expected inner products against loops, other closed forms, printed figures and drawn stacks."""
 
 from dataclasses import replace
+from math import comb
 
 import naive_mixing as naive
 import numpy as np
@@ -150,6 +151,17 @@ def test_nothing_is_left_out_where_nothing_is_normed(stack):
     found, errors = mixing.expected(plain)
     for name in ("norm", "variance", "disagreement", "sensitivity"):
         assert (errors[name] <= 1e-9 * (1 + found[name])).all()
+
+
+@pytest.mark.parametrize("gain, layers", [(10.0, 16), (100.0, 8), (0.5, 4)])
+def test_small_sensitivities_keep_to_their_error_beside_huge_ones(gain, layers):
+    seen, errors = mixing.expected(Stack(norm="none", gain=gain, layers=layers))
+    uniform = np.tril(np.ones((64, 64))) / np.arange(1, 65)[:, None]
+    power, total = np.eye(64), np.zeros(64)
+    for k in range(layers + 1):                   # over the layers that are taken: nothing is subtracted
+        total += comb(layers, k) * gain ** (2 * k) * power[-1] ** 2
+        power = power @ uniform
+    assert (np.abs(seen["sensitivity"] - total) <= errors["sensitivity"] + EXACT * total).all()
 
 
 def test_corrections_fall_as_one_over_the_width():

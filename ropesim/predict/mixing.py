@@ -16,6 +16,7 @@ from . import depth, sinks
 from .row_moments import Moments, moments
 
 LONGEST = 1 << 13     # tokens: T x T doubles of 0.5 GB, about eight of them at a time
+LOST = 1e-13          # of the largest sensitivity, lost in any
 STRONG = 0.3          # mean score on key 0 above which a head counts as a sink
 
 
@@ -60,8 +61,8 @@ Scales = tuple[np.ndarray, np.ndarray, np.ndarray]      # of the values, of a he
 def expected(stack: Stack) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Every quantity of a stack, and the error of each, by name; arrays as those of `simulate.mixing.run`.
 
-    length up to 8192, else RopesimError. O(L T^2), five times over. Norms, variances, disagreement and sensitivity are
-    exact for norm "none" without head_norm, and so is the first token's norm. What else the recursion leaves out is of
+    length up to 8192, else RopesimError. O(L T^2), five times over. Norms, variances, disagreement and sensitivity (up
+    to 1e-13 of the largest) are exact for norm "none" without head_norm, and so is the first token's norm. What else the recursion leaves out is of
     order 1/d, and of order Var |o|^2 / H where rows are random: both are added to it to first order. The error is half
     of each, and how far a fluctuation of what is aggregated by 1 +- sqrt(2/d) in all layers shifts the mean of the two.
 
@@ -86,6 +87,8 @@ def expected(stack: Stack) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]
     for name, value, wide, given, more, less in zip(Walk._fields, *walks):
         values[name] = value
         errors[name] = 4 * (stack.layers + 1) * m.error * np.abs(value)
+        if name == "sensitivity":                        # differences of running sums: what is small loses digits
+            errors[name] += LOST * value.max(initial=0.0)
         if name == "cosine" or not linear:
             errors[name] += np.abs(value - wide) / 2 + np.abs(value - given) / 2 + np.abs(more / 2 + less / 2 - value)
     m = moments(stack.rows, keys.high - keys.low, keys.first)     # of the scores themselves
