@@ -61,10 +61,11 @@ Scales = tuple[np.ndarray, np.ndarray, np.ndarray]      # of the values, of a he
 def expected(stack: Stack) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Every quantity of a stack, and the error of each, by name; arrays as those of `simulate.mixing.run`.
 
-    length up to 8192, else RopesimError. O(L T^2), five times over. Norms, variances, disagreement and sensitivity (up
-    to 1e-13 of the largest) are exact for norm "none" without head_norm, and so is the first token's norm. What else the
-    recursion leaves out is of order 1/d, and of order Var |o|^2 / H where rows are random: both are added to it to first
-    order. The error is half of each, and how far a fluctuation of what is aggregated by 1 +- sqrt(2/d) in all layers shifts the mean of the two.
+    length up to 8192, else RopesimError. O(L T^2), five times over. Norms, variances, disagreement and sensitivity
+    (up to 1e-13 of the largest) are exact for norm "none" without head_norm, and so is the first token's norm. What
+    else the recursion leaves out is of order 1/d, and of order Var |o|^2 / H where rows are random: both are added to
+    it to first order. The error is half of each, and how far a fluctuation of what is aggregated by 1 +- sqrt(2/d) in
+    all layers shifts the mean of the two.
 
         K' = K + g^2 E A K^ A^T,  K^_ij = K_ij / sqrt(K_ii K_jj) + beta_ij     (D-gram), (D-gram-width), (D-gram-rows)
 
