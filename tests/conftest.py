@@ -1,11 +1,15 @@
 """Settings of the test run. Nowhere else are any changed."""
 
 import os
+import signal
 
 from hypothesis import settings
 
 # no window opens, in this process or in the children that tests start
 os.environ["MPLBACKEND"] = "Agg"
+
+# a run in the background of a script starts with interrupts ignored, and so would its children; some tests send them
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # the first example of a compiled function pays for its compilation: a deadline would call it flaky
 settings.register_profile("default", deadline=None, max_examples=50)
