@@ -1,6 +1,5 @@
 """Predicted beside simulated: stacks of layers, the chain from variance to a sink, before and after interventions."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import RopesimError, number, whole
+from .point import agrees
 from .predict import chain as predict_chain
 from .predict import mixing as predict_mixing
 from .simulate import chain as simulate_chain
@@ -142,7 +142,6 @@ def chain_rows(chain: Chain, sequences: int, seed: int) -> list[Row]:
 
 def _row(quantity: str, layer: int, position: int | None, predicted: float, error: float, simulated: float,
          stderr: float) -> Row:
-    known = math.isfinite(error) and math.isfinite(stderr)
     return {"layer": layer, "position": position, "quantity": quantity, "predicted": predicted, "error": error,
             "simulated": simulated, "stderr": stderr,
-            "agrees": abs(predicted - simulated) <= error + 5 * stderr + 1e-9 if known else None}
+            "agrees": agrees(predicted, error, simulated, stderr)}

@@ -131,10 +131,20 @@ def rows(values: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 
 
 def _row(quantity: str, lag: int | None, value: float, error: float, mean: float, stderr: float) -> dict[str, Any]:
-    known = math.isfinite(error) and math.isfinite(stderr)
     return {"quantity": quantity, "lag": lag, "predicted": value, "error": error, "simulated": mean, "stderr": stderr,
             "z": (value - mean) / stderr if stderr > 0 else None,
-            "agrees": abs(value - mean) <= error + 5 * stderr + 1e-9 if known else None}
+            "agrees": agrees(value, error, mean, stderr)}
+
+
+def agrees(predicted: float, error: float, simulated: float, stderr: float) -> bool | None:
+    """The verdict of `rows`: None where the error or the standard error is unknown.
+
+    >>> agrees(0.5, 0.0, 0.6, 0.01), agrees(0.5, math.nan, 0.6, 0.01)
+    (False, None)
+    """
+    if not (math.isfinite(error) and math.isfinite(stderr)):
+        return None
+    return abs(predicted - simulated) <= error + 5 * stderr + 1e-9
 
 
 class Portrait(NamedTuple):
