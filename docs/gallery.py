@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ropesim import case, cli, compare, compare_training, depth_charts, plots, point, spec, studies, training_charts
+from ropesim import (
+    case, cli, compare, compare_training, depth_charts, plots, point, spec, studies, training_charts, trainings)
 from ropesim.simulate import chain
 from ropesim.slash_task import Task
 from ropesim.stacks import INTERVENTIONS, Chain
@@ -101,7 +102,7 @@ def write() -> None:
     text = HEAD + "".join(map(entry, spec.examples()))
     interventions()
     task = Task(classes=4, length=201)
-    picture = training_charts.figure(task, *compare_training.slash(task))
+    picture = training_charts.figure(task, *compare_training.slash(trainings.Training(task=task)))
     (HERE / "gallery" / "slash-training.png").write_bytes(plots.png(picture))
     (HERE / "gallery" / "chain-plane.png").write_bytes(plots.png(chain_plane()))
     (HERE / "gallery.md").write_text(text + PLANE, encoding="utf-8")

@@ -13,7 +13,7 @@ _MODULES = (
     "depth_charts", "ensembles", "errors", "export", "gaussians", "grid", "masks", "patterns", "plots", "point",
     "pool", "predict", "predictions", "pretraining", "processes", "removal", "report", "similarity", "simulate",
     "slash_task", "sources", "spec", "stacks", "store", "strategies", "studies", "sweep", "testing",
-    "training_charts", "views", "wrappers")
+    "training_charts", "trainings", "views", "wrappers")
 __all__ = ["RopesimError", "__version__", *_MODULES]
 
 

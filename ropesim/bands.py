@@ -180,6 +180,19 @@ def half_dft(pairs: int, *, layout: str = "half") -> Bands:
     return custom(schedules.half_dft(pairs), layout=layout, context=2 * pairs + 1, name="half-dft")
 
 
+def random(pairs: int, *, seed: int = 0, layout: str = "half") -> Bands:
+    """Bands of frequencies drawn uniformly from (0, pi), rad per token, in falling order.
+
+    pairs >= 1; seed >= 0. Raises RopesimError otherwise. More pairs of the same seed are other frequencies.
+
+    >>> bool(np.all(np.diff(random(8).theta) < 0))
+    True
+    """
+    rng = np.random.default_rng(whole("seed", seed, least=0))
+    theta = np.pi * (1 - rng.random(whole("pairs", pairs, least=1)))
+    return custom(np.sort(theta)[::-1], layout=layout, name="random")
+
+
 def preset(name: str, *, base: float | None = None) -> Bands:
     """Bands of a published model, by its slug; `base` replaces the model's and its whole schedule follows.
 

@@ -45,42 +45,36 @@ def build(spec: Spec, folder: Path) -> Case:
     """
     if isinstance(spec.head, CapturedHead):
         return _captured(spec, spec.head, folder)
-    table, length = _bands(spec, folder), _length(spec)
+    table, length = _frequencies(spec, folder), _length(spec)
     check_lags(spec.run.lags, length)
-    pairs = table.theta.size
-    wrap = _Wrap(spec.head, spec.run, table)
     if isinstance(spec.head, ConstantHead):
+        pairs = table.theta.size
         for name in ("amplitude", "phase"):
             given = getattr(spec.head, name)
             if len(given) != pairs:
                 raise RopesimError(f"head.{name}", given, f"give one for each of the {pairs} pairs, not {len(given)}")
-        head = wrap(_prefixed("head", ensembles.Constant, spec.head.amplitude, spec.head.phase))
+        head = _prefixed("head", ensembles.Constant, spec.head.amplitude, spec.head.phase)
     else:
         if spec.head.lag >= length:
             raise RopesimError("head.lag", spec.head.lag, f"use a lag below run.length = {length}")
         if isinstance(spec.head, RandomHead):
-            return Case(table.theta, wrap(_random(spec.head, table.theta, length)), length, spec.run.scale,
-                        spec.run.window, spec.run)
-        strength = spec.head.strength
-        head = wrap(ensembles.Slash(spec.head.lag, _strength(spec, table, length) if strength is None else strength))
-    return Case(table.theta, head, length, spec.run.scale, spec.run.window, spec.run)
+            head = _random(spec.head, table.theta, length)
+        else:
+            strength = spec.head.strength
+            head = ensembles.Slash(spec.head.lag, _strength(spec, table, length) if strength is None else strength)
+    return Case(table.theta, _wrapped(head, spec, table), length, spec.run.scale, spec.run.window, spec.run)
 
 
-class _Wrap(NamedTuple):
-    """Puts the noise, the attention factor and the sink of a spec around a bare head."""
-
-    table: Any
-    run: Run
-    bands: Bands
-
-    def __call__(self, head: ensembles.Ensemble) -> ensembles.Ensemble:
-        if self.table.noise:
-            head = wrappers.Noise(head, self.table.noise)
-        if self.bands.attention_factor != 1:
-            head = wrappers.Factor(head, self.bands.attention_factor, self.bands.rotary_dim // 2)
-        if self.table.sink:
-            head = wrappers.Sink(head, self.table.sink.margin, self.run.scale)
-        return head
+def _wrapped(head: ensembles.Ensemble, spec: Spec, table: Bands) -> ensembles.Ensemble:
+    """The bare head of a spec in its noise, its attention factor and its sink."""
+    given: Any = spec.head
+    if given.noise:
+        head = wrappers.Noise(head, given.noise)
+    if table.attention_factor != 1:
+        head = wrappers.Factor(head, table.attention_factor, table.rotary_dim // 2)
+    if given.sink:
+        head = wrappers.Sink(head, given.sink.margin, spec.run.scale)
+    return head
 
 
 def _random(table: RandomHead, theta: np.ndarray, length: int) -> ensembles.Ensemble:
@@ -101,12 +95,21 @@ def _length(spec: Spec) -> int:
     return spec.run.length
 
 
-def _bands(spec: Spec, folder: Path) -> Bands:
+def _frequencies(spec: Spec, folder: Path) -> Bands:
     if spec.rope is None:
         raise RopesimError("rope", None, "add a [rope] table with a preset, a kind or a config")
-    if spec.rope.config is not None:
-        return _config(_found(folder, "rope.config", spec.rope.config), spec)
-    return _made(spec.rope.model_dump_json(exclude_none=True), spec.run.length)
+    return frequencies(spec.rope, spec.run.length, folder)
+
+
+def frequencies(rope: Rope, length: int | None, folder: Path) -> Bands:
+    """The bands of a [rope] table for a context of `length` tokens. Raises RopesimError as `build` does.
+
+    >>> frequencies(Rope(kind="half-dft", pairs=8), None, Path(".")).context
+    17
+    """
+    if rope.config is not None:
+        return _config(_found(folder, "rope.config", rope.config), rope, length)
+    return _made(rope.text, length)
 
 
 @lru_cache(maxsize=64)                                    # the points of a sweep share their bands
@@ -120,19 +123,18 @@ def _made(rope: str, length: int | None) -> Bands:
         if not SMALLEST <= made.attention_factor <= LARGEST:
             raise RopesimError("rope.scaling.attention_factor", made.attention_factor, f"use {LARGEST:g} or less")
         return made
-    return _prefixed("rope", bands.half_dft if kind == "half-dft" else bands.custom, **given)
+    makers: dict[str, Any] = {"half-dft": bands.half_dft, "random": bands.random, "custom": bands.custom}
+    return _prefixed("rope", makers[kind], **given)
 
 
-def _config(path: Path, spec: Spec) -> Bands:
+def _config(path: Path, rope: Rope, length: int | None) -> Bands:
     try:
         mapping = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RopesimError("rope.config", str(path), f"use a JSON file that can be read ({error})") from None
     if not isinstance(mapping, dict):
         raise RopesimError("rope.config", str(path), "use a config.json that holds a mapping {..}")
-    assert spec.rope
-    return _prefixed("rope.config", bands.from_config, mapping, length=spec.run.length,
-                     layer_type=spec.rope.layer_type)
+    return _prefixed("rope.config", bands.from_config, mapping, length=length, layer_type=rope.layer_type)
 
 
 def _captured(spec: Spec, head: CapturedHead, folder: Path) -> Case:
@@ -143,7 +145,7 @@ def _captured(spec: Spec, head: CapturedHead, folder: Path) -> Case:
         raise RopesimError("head.layer, head.head", error.value, error.remedy) from None
     factor, rotary = capture.attention_factor, q.shape[1] if capture.rotary_dim is None else capture.rotary_dim
     if spec.rope is not None:                    # other bands bring their own attention factor
-        table = _bands(spec, folder)
+        table = _frequencies(spec, folder)
         theta, factor, rotary = table.theta, table.attention_factor, table.rotary_dim
         if theta.size != q.shape[1] // 2:
             raise RopesimError("pairs of rope", theta.size, f"use bands of the capture's {q.shape[1] // 2} pairs")
@@ -197,7 +199,7 @@ def _strength(spec: Spec, table: Bands, length: int) -> float:
     """The strength at which the mean head's average slash score at its lag is head.score."""
     assert isinstance(spec.head, SlashHead) and spec.head.score is not None
     lag, score, run = spec.head.lag, spec.head.score, spec.run
-    unit = _Wrap(spec.head, run, table)(ensembles.Slash(lag, 1.0)).mean(table.theta)
+    unit = _wrapped(ensembles.Slash(lag, 1.0), spec, table).mean(table.theta)
     product = run.scale * unit.q * unit.k.conj()
     curve = attention.lag_logits(np.abs(product), np.angle(product), table.theta, length)
 

@@ -5,66 +5,107 @@ from typing import Any
 import numpy as np
 
 from . import bands
-from .errors import RopesimError, number
+from .errors import RopesimError
 from .predict import slash_times, training
 from .simulate import training as simulate
 from .slash_task import Task
+from .trainings import Training
 
 TASKS = 400        # heavy-tailed tasks that the trained model is tried on
-LOSS = 0.01        # where Stage II ends
+PULSE = 1e-6       # of the pulse constant: below, all lags but 0 are alike
+QUANTITIES = ("log_N", "log_KN", "log_N_over_eps", "stage_2", "stage_2_final", "loss_plateau", "loss_final", "score",
+              "argmax")
+KINDS = ("predicted", "error", "simulated", "stderr")
 
 
-def slash(task: Task, epsilon: float | None = None, seed: int = 0) -> tuple[dict[str, Any], simulate.Trajectory]:
-    """Train on half a DFT of frequencies, and what was predicted of it; times in 1 / (eta C_1), later in 1 / eta_2.
+def slash(given: Training, watch: simulate.Watch | None = None) -> tuple[dict[str, Any], simulate.Trajectory]:
+    """Train, and what was predicted of it; times in units of 1 / (eta C_1), later in 1 / eta_2.
 
-    epsilon: from 0 to 1, N^(-1/2) unless given: Stage I ends at the margin log(N / epsilon). `predicted` of a time is
-    the mean field's, delayed by the size of a step; `error` is that of `slash_times`. A time that was not reached is
-    nan. `ood` is the answer nearest its bound (C-slash-ood-bound) over 400 tasks of a Cauchy distribution.
-    Raises RopesimError for an epsilon outside (0, 1).
+    `predicted` of a time is the mean field's to the next order, delayed by the size of a step; `error` is what that
+    order adds; inf is never. Both are nan for frequencies that make no pulse and for layers trained at once, as is a
+    time that was not reached.
+    `ood` is the answer nearest its bound (C-slash-ood-bound) over 400 tasks of a Cauchy distribution. watch is called
+    with each step's measures.
 
-        margins log N, log(K N), log(N / epsilon); B_k >= log K; loss <= 0.01                (T-time), (T-second)
+        margins log N, log(K N), log(N / epsilon); B_k >= log K; loss                        (T-time), (T-second)
 
     Source: Cheng et al. 2026 (2601.08297), Theorem 5.3.
 
-    >>> found, run = slash(Task(classes=2, length=21))
+    >>> found, run = slash(Training(task=Task(classes=2, length=21)))
     >>> found["lag_argmax"]
     1
     """
-    classes, length = task.classes, task.length
-    epsilon = length ** -0.5 if epsilon is None else number("epsilon", epsilon, above=0)
-    if epsilon >= 1:
-        raise RopesimError("epsilon", epsilon, "use a number below 1")
-    theta = bands.half_dft(length // 2).theta
-    margins = {"log_N": np.log(length), "log_KN": np.log(classes * length),
-               "log_N_over_eps": np.log(length / epsilon)}
-    wanted = np.array(list(margins.values()))
-    run = simulate.descend(task, theta, stop=float(max(margins.values())), loss=LOSS, seed=seed)
-    one, two = run.stage == 1, run.stage == 2
-    step = float(np.diff(run.time[one]).mean()) if one.sum() > 1 else 0.0
-    predicted = slash_times.stage_one(classes, length, wanted, lag=task.lag)
-    predicted = predicted + slash_times.step_delay(classes, length, wanted, step, lag=task.lag)
-    error = slash_times.stage_one_error(classes, length, wanted, lag=task.lag)
-    times = {name: _entry(_reached(run.time[one], run.margin[one], margin), value, off)
-             for name, margin, value, off in zip(margins, wanted, predicted, error)}
-    last = float(run.margin[one][-1])
-    second = slash_times.stage_two_refined(classes, length, LOSS, margin=last, lag=task.lag)
-    off = slash_times.stage_two_error(classes, length, LOSS, margin=last, lag=task.lag)
-    times["stage_2"] = _entry(_reached(run.time[two], run.logit[two], np.log(classes)), second[0], off[0])
-    times["stage_2_final"] = _entry(_reached(run.time[two], -run.loss[two], -LOSS), second[1], off[1])
-    tasks = np.random.default_rng(seed).standard_cauchy((TASKS, classes))
-    missed, loss = simulate.errors(task, run, tasks, seed)
+    task, run = given.task, _run(given, watch)
+    margins = np.log(task.length) + np.array([0.0, np.log(task.classes), -np.log(given.epsilon)])
+    one, two = run.stage != 2, run.stage != 1
+    reached = [*(_reached(run.time[one], run.margin[one], margin) for margin in margins),
+               _reached(run.time[two], run.logit[two], np.log(task.classes)),
+               _reached(run.time[two], -run.loss[two], -given.loss)]
+    times = {name: {"measured": value, "predicted": float(expected), "error": float(error)}
+             for name, value, expected, error in zip(QUANTITIES, reached, *_predicted(given, run, margins))}
+    tasks = np.random.default_rng(given.seed).standard_cauchy((TASKS, task.classes))
+    missed, loss = simulate.errors(task, run, tasks, given.seed)
     bound = np.linalg.norm(tasks, axis=1) * np.sqrt(2 * loss)
-    worst = int(np.argmax(np.abs(missed) / bound))
+    worst = int(np.argmax(np.divide(np.abs(missed), bound, out=np.zeros(TASKS), where=bound > 0)))
+    plateau = np.nan if given.together else training.plateau_loss(task.classes, period=task.period)
     return {"lag_argmax": int(run.lags.argmax()), "slash": float(run.scores[task.lag]), "times": times,
-            "loss_plateau": {"measured": float(run.loss[one][-1]),
-                             "predicted": training.plateau_loss(classes, period=task.period)},
-            "loss_final": {"measured": float(run.loss[-1]), "predicted": LOSS},
+            "loss_plateau": {"measured": np.nan if given.together else float(run.loss[one][-1]), "predicted": plateau},
+            "loss_final": {"measured": float(run.loss[-1]), "predicted": given.loss},
             "ood": {"measured": float(abs(missed[worst])), "bound": float(bound[worst])},
             "diverged_at": run.diverged_at}, run
 
 
-def _entry(measured: float, predicted: float, error: float) -> dict[str, float]:
-    return {"measured": measured, "predicted": float(predicted), "error": float(error)}
+def values(given: Training) -> dict[str, float]:
+    """What a sweep keeps of a run: QUANTITIES, each as `<quantity>_<predicted|error|simulated|stderr>`.
+
+    score and argmax are of layer 1: its average score at the lag, and the lag that it scores highest. stderr is nan: a
+    seed is an axis. Raises RopesimError for a run that diverged.
+
+    >>> values(Training(task=Task(classes=2, length=21)))["argmax_simulated"]
+    1.0
+    """
+    found, run = slash(given)
+    if run.diverged_at is not None:
+        raise RopesimError("train.eta, train.eta_2", (given.eta, given.eta_2),
+                           f"use smaller ones, the run diverged at step {run.diverged_at}")
+    entries = {**found["times"], **{name: found[name] for name in ("loss_plateau", "loss_final")},
+               "score": {"measured": found["slash"]},
+               "argmax": {"measured": found["lag_argmax"], "predicted": given.task.lag, "error": 0.0}}
+    kinds = dict(zip(KINDS, ("predicted", "error", "measured", "")))
+    return {f"{name}_{kind}": float(entry.get(key, np.nan)) for name, entry in entries.items()
+            for kind, key in kinds.items()}
+
+
+def _run(given: Training, watch: simulate.Watch | None) -> simulate.Trajectory:
+    rates: dict[str, Any] = {"eta": given.eta, "eta_2": given.eta_2, "loss": given.loss, "batch": given.batch,
+                             "seed": given.seed, "watch": watch}
+    if given.together:
+        return simulate.together(given.task, given.theta, steps=given.steps + given.steps_2, **rates)
+    return simulate.descend(given.task, given.theta, stop=float(np.log(given.task.length / given.epsilon)),
+                            steps=given.steps, steps_2=given.steps_2, **rates)
+
+
+def _predicted(given: Training, run: simulate.Trajectory, margins: np.ndarray) -> np.ndarray:
+    """Times of both stages and their errors, float64[2, 5]."""
+    task, found = given.task, np.full((2, 5), np.nan)
+    classes, length, lag = task.classes, task.length, task.lag
+    if given.together:
+        return found
+    one = run.stage == 1
+    if _pulse(given.theta, length):
+        step = float(np.diff(run.time[one]).mean()) if one.sum() > 1 else 0.0
+        found[0, :3] = slash_times.stage_one_refined(classes, length, margins, lag=lag)
+        found[0, :3] += slash_times.step_delay(classes, length, margins, step, lag=lag)
+        found[1, :3] = slash_times.stage_one_error(classes, length, margins, lag=lag)
+    last = float(run.margin[one][-1])
+    if last >= margins[-1]:                            # else there is no slash that Stage II could rest on
+        found[0, 3:] = slash_times.stage_two_refined(classes, length, given.loss, margin=last, lag=lag)
+        found[1, 3:] = slash_times.stage_two_error(classes, length, given.loss, margin=last, lag=lag)
+    return found
+
+
+def _pulse(theta: np.ndarray, length: int) -> bool:
+    return np.array_equal(theta, bands.half_dft(length // 2).theta) or training.pulse_constant(theta, length) < PULSE
 
 
 def _reached(time: np.ndarray, value: np.ndarray, level: float) -> float:
@@ -82,7 +123,8 @@ def _reached(time: np.ndarray, value: np.ndarray, level: float) -> float:
 def dataset(task: Task, run: simulate.Trajectory) -> Any:
     """The trajectory as an xarray.Dataset: by step, and at its end by lag and by pair.
 
-    >>> dataset(Task(classes=2, length=9), slash(Task(classes=2, length=9))[1]).sizes["lag"]
+    >>> task = Task(classes=2, length=9)
+    >>> dataset(task, slash(Training(task=task))[1]).sizes["lag"]
     9
     """
     import xarray

@@ -1,11 +1,14 @@
 """The one exception of this package, and the few checks that its doors share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+TRUTH, WHOLE, REAL = (bool, np.bool_), (int, Integral), (float, int, Real)      # what is asked most comes first
 
 
 class RopesimError(ValueError):
@@ -44,7 +47,7 @@ def number(name: str, value: Any, *, least: float = -np.inf, most: float = np.in
     0.0
     """
     try:
-        result = float(value) if isinstance(value, Real) and not isinstance(value, bool | np.bool_) else math.nan
+        result = float(value) if isinstance(value, REAL) and not isinstance(value, TRUTH) else math.nan
     except OverflowError:                         # an integer beyond the largest double
         result = math.inf
     if not math.isfinite(result):
@@ -60,7 +63,7 @@ def whole(name: str, value: Any, *, least: float = -np.inf, most: float = np.inf
     >>> whole("lag", np.int64(7))
     7
     """
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral) or not least <= int(value) <= most:
+    if isinstance(value, TRUTH) or not isinstance(value, WHOLE) or not least <= int(value) <= most:
         raise RopesimError(name, value, "use a whole number " + _interval(least, most, -np.inf))
     return int(value)
 
@@ -85,6 +88,29 @@ def array(name: str, value: Any, shape: Sequence[int | None], dtype: Any = np.fl
     if not np.isfinite(out).all():
         raise RopesimError(name, out[~np.isfinite(out)].ravel()[0], "use finite numbers only")
     return out
+
+
+def table(name: str, value: Any) -> dict[str, Any]:
+    """The value if it is a table, or a RopesimError.
+
+    >>> table("run", {})
+    {}
+    """
+    if not isinstance(value, dict):
+        raise RopesimError(name, value, f"use a table [{name}]")
+    return value
+
+
+def known(prefix: str, given: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise RopesimError for a field that is none of these names.
+
+    >>> known("run.", {"seed": 1}, ["seed"])
+    """
+    for name, value in given.items():
+        if name not in names:
+            close = get_close_matches(name, names, 1)
+            remedy = f"did you mean {close[0]}?" if close else f"known here: {', '.join(names)}"
+            raise RopesimError(prefix + name, value, f"unknown field; {remedy}")
 
 
 def _interval(least: float, most: float, above: float) -> str:

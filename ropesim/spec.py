@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from difflib import get_close_matches
+from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -38,7 +39,7 @@ class Rope(_Table):
     """Frequency bands: exactly one of preset, kind and config."""
 
     preset: str | None = None
-    kind: Literal["geometric", "half-dft", "custom"] | None = None
+    kind: Literal["geometric", "half-dft", "random", "custom"] | None = None
     config: str | None = None                       # a Hugging Face config.json
     layer_type: str | None = None                   # with config
     base: FiniteFloat | None = None                 # with preset: overrides it
@@ -46,8 +47,14 @@ class Rope(_Table):
     rotary_dim: Whole | None = None
     scaling: dict[str, Any] | None = None
     context: Whole | None = None
-    pairs: Size | None = None                       # half-dft
+    pairs: Size | None = None                       # half-dft, random
+    seed: Annotated[Whole, Field(ge=0)] | None = None           # random
     theta: list[Frequency] | None = None            # custom
+
+    @cached_property
+    def text(self) -> str:
+        """What it says, as JSON: a key for what is made of it."""
+        return self.model_dump_json(exclude_none=True)
 
 
 FIELDS_OF_ROPE = {                                   # what goes with each way to give the bands: required, optional
@@ -55,6 +62,7 @@ FIELDS_OF_ROPE = {                                   # what goes with each way t
     "config": ((), ("layer_type",)),
     "geometric": (("head_dim", "base"), ("rotary_dim", "scaling", "context")),
     "half-dft": (("pairs",), ()),
+    "random": (("pairs",), ("seed",)),
     "custom": (("theta",), ("rotary_dim",)),
 }
 
@@ -234,6 +242,8 @@ def read(source: str) -> tuple[dict[str, Any], Path]:
 def parse(tables: dict[str, Any]) -> Spec:
     """The checked spec of one point. Raises RopesimError naming the first bad field.
 
+    The rope and the run of another checked spec may stand for their tables, which are then not checked again.
+
     >>> parse({"rope": {"preset": "llama-3-8b"}, "head": {"kind": "slash", "lag": 1, "strength": 1.0},
     ...        "run": {"length": 8}}).head.lag
     1
@@ -242,7 +252,8 @@ def parse(tables: dict[str, Any]) -> Spec:
         spec = Spec.model_validate(tables, strict=True)
     except ValidationError as error:
         raise _sentence(error, tables) from None
-    _check_rope(spec)
+    if spec.rope is None or spec.rope is not tables["rope"]:
+        _check_rope(spec)
     _check_head(spec)
     return spec
 
@@ -285,12 +296,29 @@ def located(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
     return tables
 
 
+def rope(table: Any) -> Rope:
+    """A checked [rope] table alone. Raises RopesimError naming the first bad field.
+
+    >>> rope({"kind": "half-dft", "pairs": 8}).pairs
+    8
+    """
+    try:
+        found = Rope.model_validate(table, strict=True)
+    except ValidationError as error:
+        raise _sentence(error, {"rope": table}, ("rope",)) from None
+    _check_ways(found)
+    return found
+
+
 def _check_rope(spec: Spec) -> None:
-    if spec.rope is None:
-        if spec.head.kind != "captured":
-            raise RopesimError("rope", None, "add a [rope] table with a preset, a kind or a config")
-        return
-    rope, seen = spec.rope, spec.rope.model_fields_set              # plain reads: a sweep does it a million times
+    if spec.rope is not None:
+        _check_ways(spec.rope)
+    elif spec.head.kind != "captured":
+        raise RopesimError("rope", None, "add a [rope] table with a preset, a kind or a config")
+
+
+def _check_ways(rope: Rope) -> None:
+    seen = rope.model_fields_set                                    # plain reads: a sweep does it a million times
     given = {name: value for name in Rope.model_fields if name in seen and (value := getattr(rope, name)) is not None}
     ways = [way for way in ("preset", "kind", "config") if way in given]
     if len(ways) != 1:
@@ -330,10 +358,10 @@ REMEDIES = {
 }
 
 
-def _sentence(error: ValidationError, tables: dict[str, Any]) -> RopesimError:
-    """The first finding of pydantic as field, value, remedy."""
+def _sentence(error: ValidationError, tables: dict[str, Any], place: tuple[str, ...] = ()) -> RopesimError:
+    """The first finding of pydantic, in the tables or at a place of them, as field, value, remedy."""
     found = error.errors()[0]
-    where = [str(part) for part in found["loc"]]
+    where = [*place, *(str(part) for part in found["loc"])]
     if where[0] == "head" and where[1:2] != [] and where[1] in HEADS:       # pydantic's tag of the union
         del where[1]
     kind, value, context = found["type"], found["input"], found.get("ctx", {})

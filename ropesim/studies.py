@@ -2,12 +2,11 @@
 
 import tomllib
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from .compare import Study
-from .errors import RopesimError, whole
+from .errors import RopesimError, known, table, whole
 from .stacks import Chain, Rows, Stack
 
 TABLES: dict[str, Any] = {"stack": Stack, "rows": Rows, "chain": Chain}
@@ -42,43 +41,29 @@ def study(tables: dict[str, Any]) -> Study:
     >>> study({"chain": {"mean": 0.0}}).stack is None
     True
     """
-    _known("", tables, ["stack", "chain", "run"])
-    given = {name: _table(name, tables[name]) for name in tables}
+    known("", tables, ["stack", "chain", "run"])
+    given = {name: table(name, tables[name]) for name in tables}
     run = given.get("run", {})
-    _known("run.", run, list(RUN))
+    known("run.", run, list(RUN))
     often: dict[str, Any] = {name: whole(f"run.{name}", value, least=RUN[name]) for name, value in run.items()}
     found = Study(**often)
     if "stack" not in given and "chain" not in given:
         return found
     stack = dict(given.get("stack", {}))
     if "rows" in stack:
-        stack["rows"] = _made("stack.rows", Rows, _table("stack.rows", stack["rows"]))
+        stack["rows"] = _made("stack.rows", Rows, table("stack.rows", stack["rows"]))
     return found._replace(stack=_made("stack", Stack, stack) if "stack" in given else None,
                           chain=_made("chain", Chain, given["chain"]) if "chain" in given else None)
 
 
-def _table(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise RopesimError(name, value, f"use a table [{name}]")
-    return value
-
-
-def _known(prefix: str, table: dict[str, Any], known: list[str]) -> None:
-    for name, value in table.items():
-        if name not in known:
-            close = get_close_matches(name, known, 1)
-            remedy = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-            raise RopesimError(prefix + name, value, f"unknown field; {remedy}")
-
-
-def _made(name: str, kind: Any, table: dict[str, Any]) -> Any:
-    _known(f"{name}.", table, [field.name for field in fields(kind)])
+def _made(name: str, kind: Any, given: dict[str, Any]) -> Any:
+    known(f"{name}.", given, [field.name for field in fields(kind)])
     try:
-        return kind(**{field: tuple(value) if isinstance(value, list) else value for field, value in table.items()})
+        return kind(**{field: tuple(value) if isinstance(value, list) else value for field, value in given.items()})
     except RopesimError as error:
         raise RopesimError(f"{name}.{error.name}", error.value, error.remedy) from None
     except TypeError:
-        raise RopesimError(name, table, "use a number, a word or a list as its field asks") from None
+        raise RopesimError(name, given, "use a number, a word or a list as its field asks") from None
 
 
 def described() -> str:

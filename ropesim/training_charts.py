@@ -10,7 +10,7 @@ from .plots import PREDICTED, SIMULATED
 from .slash_task import Task
 
 LABELS = {"log_N": "log N", "log_KN": "log KN", "log_N_over_eps": "log N/ε", "stage_2": "B ≥ log K",
-          "stage_2_final": "loss ≤ 0.01"}
+          "stage_2_final": "final loss"}
 
 
 def figure(task: Task, found: dict[str, Any], run: Any) -> Figure:
@@ -19,22 +19,24 @@ def figure(task: Task, found: dict[str, Any], run: Any) -> Figure:
     found, run: as of `compare_training.slash`. Dashed lines are predictions.
 
     >>> from .compare_training import slash
+    >>> from .trainings import Training
     >>> task = Task(classes=2, length=9)
-    >>> len(figure(task, *slash(task)).axes)
+    >>> len(figure(task, *slash(Training(task=task))).axes)
     6
     """
     made = Figure(figsize=(13, 7), layout="constrained")
     axes = made.subplots(2, 3)
-    one, two = run.stage == 1, run.stage == 2
+    one, two = run.stage != 2, run.stage != 1
     times = found["times"]
     course(axes[0, 0], run.time[one], run.loss[one], "loss", {name: times[name] for name in list(times)[:3]})
-    axes[0, 0].axhline(found["loss_plateau"]["predicted"], color=PREDICTED, lw=1, ls="--")
+    if np.isfinite(found["loss_plateau"]["predicted"]):
+        axes[0, 0].axhline(found["loss_plateau"]["predicted"], color=PREDICTED, lw=1, ls="--")
     course(axes[0, 1], run.time[one], run.margin[one], "margin of the lag's logit (nats)",
            {name: times[name] for name in list(times)[:3]})
     course(axes[1, 0], run.time[two], run.loss[two], "loss", {name: times[name] for name in list(times)[3:]})
     axes[1, 0].set_yscale("log")
     course(axes[1, 1], run.time[two], run.logit[two], "logit of the match (nats)", {"stage_2": times["stage_2"]})
-    for ax, unit in zip(axes[:, :2].ravel(), ["1/(η C₁)"] * 2 + ["1/η₂"] * 2):
+    for ax, unit in zip(axes[:, :2].ravel(), ["1/(η C₁)"] * 2 + ["1/η₂" if run.stage.all() else "1/(η C₁)"] * 2):
         ax.set_xlabel(f"time ({unit})")
     lags = np.arange(min(task.length, 4 * task.lag + 12))
     before = np.array([np.mean(1 / np.arange(lag + 1, task.length + 1)) for lag in lags])

@@ -395,3 +395,14 @@ def test_the_page_of_presets_is_up_to_date():
     page = runpy.run_path(str(script))["page"]()
     assert script.with_suffix(".md").read_text(encoding="utf-8") == page, "run python docs/presets.py"
     assert "`llama-2-7b`" in page and page.count("\n| `") == len(bands.names())
+
+
+def test_random_bands_fall_over_half_a_turn_and_repeat_by_seed():
+    theta = bands.random(2000, seed=4).theta
+    assert (np.diff(theta) < 0).all() and 0 < theta.min() and theta.max() <= np.pi
+    assert abs(theta.mean() - np.pi / 2) < 5 * np.pi / np.sqrt(12 * 2000)         # five standard errors
+    assert bands.random(9, seed=4).equals(bands.random(9, seed=4))
+    assert not bands.random(9).equals(bands.random(9, seed=4))
+    for wrong in ({"pairs": 0}, {"pairs": 2, "seed": -1}):
+        with pytest.raises(RopesimError):
+            bands.random(**wrong)

@@ -33,21 +33,64 @@ def test_the_table_has_a_line_for_each_prediction(capsys):
 
 
 def test_a_folder_gets_the_trajectory_and_the_picture(tmp_path, capsys):
-    assert code(*SMALL, "--quiet", "--out", str(tmp_path / "new" / "a")) == 0
+    assert code("--K", "2", "--N", "41", "--quiet", "--out", str(tmp_path / "new" / "a")) == 0
     kept = xarray.open_zarr(tmp_path / "new" / "a" / "trajectory.zarr")
-    assert kept.sizes["lag"] == 21 and float(kept.loss[-1]) <= 0.01
+    assert kept.sizes["lag"] == 41 and float(kept.loss[-1]) <= 0.01
     assert (tmp_path / "new" / "a" / "training.png").read_bytes()[-8:-4] == b"IEND" and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("argv, words", [
-    (["--K", "21", "--N", "21"], "classes = 21"), (["--N", "20"], "length = 20"), (["--lag", "-1"], "lag = -1"),
-    (["--lag", "400"], "lag = 400"), (["--eps", "1"], "epsilon = 1"), (["--eps", "nan"], "epsilon = nan"),
-    (["--seed", "-1"], "--seed = -1"), (["--K", "1"], "classes = 1")])
+    (["--K", "21", "--N", "21"], "--K = 21"), (["--N", "20"], "--N = 20"), (["--lag", "-1"], "--lag = -1"),
+    (["--lag", "400"], "--lag = 400"), (["--eps", "1"], "--eps = 1"), (["--eps", "nan"], "--eps = nan"),
+    (["--seed", "-1"], "--seed = -1"), (["--K", "1"], "--K = 1"), (["--preset", "llama"], "--preset = 'llama'"),
+    (["nowhere.toml"], "SPEC = 'nowhere.toml'"), (["slash-head"], "head = ")])
 def test_bad_input_exits_2_with_one_line(argv, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert code(*argv, "--out", "new") == 2
     out, err = capsys.readouterr()
     assert words in err and err.count("\n") == 1 and out == "" and not (tmp_path / "new").exists()
+
+
+SPEC = """
+[rope]
+kind = "random"
+pairs = 12
+[train]
+kind = "slash"
+classes = 2
+length = 21
+steps = 30
+"""
+
+
+def test_a_spec_says_what_options_do_not_and_options_go_before_it(tmp_path, capsys):
+    (tmp_path / "a.toml").write_text(SPEC)
+    folder = tmp_path / "a"
+    assert code(str(tmp_path / "a.toml"), "--lag", "2", "--quiet", "--out", str(folder)) == 0
+    kept = xarray.open_zarr(folder / "trajectory.zarr")
+    assert kept.attrs["label_lag"] == 2 and kept.sizes["pair"] == 12 and int((kept.stage == 1).sum()) == 31
+    assert code(str(tmp_path / "a.toml"), "--preset", "smollm2-135m") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "unknown" in lines[1] and "not reached" in lines[1]
+
+
+def test_both_layers_at_once(capsys):
+    assert code(*SMALL, "--together", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["loss_plateau"] == {"measured": None, "predicted": None} and found["loss_final"]["measured"] <= 0.01
+
+
+def test_a_sweep_belongs_to_run(tmp_path, capsys):
+    (tmp_path / "a.toml").write_text(SPEC + '[sweep]\n"train.lag" = [1, 2]\n')
+    assert code(str(tmp_path / "a.toml")) == 2
+    assert "ropesim run" in capsys.readouterr().err
+
+
+def test_a_run_that_diverges_says_when_and_keeps_what_came_before(tmp_path, capsys):
+    (tmp_path / "a.toml").write_text(SPEC + "eta = 1e6\n")
+    assert code(str(tmp_path / "a.toml"), "--quiet", "--out", str(tmp_path / "a")) == 1
+    assert "diverged at step 1" in capsys.readouterr().err
+    assert xarray.open_zarr(tmp_path / "a" / "trajectory.zarr").sizes["step"] >= 1
 
 
 def test_a_file_is_no_folder(tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropesim.errors import RopesimError, array, number, shown, whole
+from ropesim.errors import RopesimError, array, known, number, shown, table, whole
 
 NUMBERS = [(("x", value), {}) for value in (True, np.True_, "1", None, 1j, np.nan, -np.inf, [1.0], 10 ** 400)]
 NUMBERS += [(("x", 1.0), {"least": 2}), (("x", 1.0), {"most": 0.5}), (("x", 1.0), {"above": 1})]
@@ -124,3 +124,17 @@ def test_a_free_length_is_called_any():
 def test_an_array_that_fits_is_not_copied():
     fits = np.zeros((2, 3))
     assert array("x", fits, [None, 3]) is fits
+
+
+def test_fields_are_known_or_refused_with_the_nearest_name():
+    known("run.", {"seed": 1}, ["seed", "length"])
+    with pytest.raises(RopesimError, match=r"run\.sead = 1: unknown field; did you mean seed\?"):
+        known("run.", {"sead": 1}, ["seed", "length"])
+    with pytest.raises(RopesimError, match="known here: seed, length"):
+        known("run.", {"x": 1}, ["seed", "length"])
+
+
+def test_a_table_is_a_table():
+    assert table("run", {"a": 1}) == {"a": 1}
+    with pytest.raises(RopesimError, match=r"use a table \[run\]"):
+        table("run", [1])

@@ -28,7 +28,7 @@ LEVEL = {
     "claims.registry": 5.4, "claims.check": 5.5,
     "spec": 6, "case": 6.2,
     "grid": 6.1, "pool": 6.1, "predictions": 6.4, "point": 6.5, "sweep": 7, "chunks": 7.05, "store": 7.1,
-    "compare": 7, "compare_training": 7, "studies": 7.05,
+    "trainings": 6.45, "compare_training": 6.6, "compare": 7, "studies": 7.05,
     "views": 7.5, "export": 8, "plots": 8, "charts": 8.1, "depth_charts": 8.1, "training_charts": 8.15, "report": 8.5,
     "capture": 8, "pretraining": 8,
     "output": 8.9, "cli_bands": 8.95, "cli_check": 8.95, "cli_depth": 8.95, "cli_plot": 8.95,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ropesim import bands
 from ropesim.case import build
-from ropesim.spec import dump, examples, located, parse, read
+from ropesim.errors import RopesimError
+from ropesim.spec import dump, examples, located, parse, read, rope
 
 HERE = Path(".")
 NUMBERS = st.floats(-5, 5)
@@ -99,3 +100,15 @@ def test_file_names_hold_from_any_folder_once_located(tmp_path):
     assert moved["rope"]["config"] == str(tmp_path / "c.json") and tables["rope"]["config"] == "c.json"
     assert build(parse(moved), Path("/")).theta.size == 2
     assert located({"rope": 5, "head": {"file": 3}}, tmp_path) == {"rope": 5, "head": {"file": 3}}
+
+
+@pytest.mark.parametrize("given, name", [({"kind": "half-dft"}, "rope.pairs"), ({"pairs": 3}, "rope"), (3, "rope"),
+                                         ({"kind": "random", "pairs": 3, "seed": -1}, "rope.seed"),
+                                         ({"kind": "half-dft", "pairs": 3, "seed": 1}, "rope.seed")])
+def test_bands_alone_are_checked_as_in_a_spec(given, name):
+    assert rope({"kind": "random", "pairs": 3, "seed": 1}).pairs == 3
+    head = {"kind": "slash", "lag": 1, "strength": 1}
+    for call in (lambda: rope(given), lambda: parse({"rope": given, "head": head})):
+        with pytest.raises(RopesimError) as caught:
+            call()
+        assert caught.value.name == name

@@ -5,9 +5,10 @@ import numpy as np
 from ropesim.compare_training import slash
 from ropesim.slash_task import Task
 from ropesim.training_charts import LABELS, figure
+from ropesim.trainings import Training
 
 TASK = Task(classes=2, length=21, lag=2)
-FOUND, RUN = slash(TASK)
+FOUND, RUN = slash(Training(task=TASK))
 
 
 def test_curves_are_those_of_the_run_and_predictions_are_dashed():
@@ -33,3 +34,11 @@ def test_uniform_rows_are_drawn_beside_the_learned_ones():
 def test_every_panel_is_labelled():
     made = figure(TASK, FOUND, RUN)
     assert all(ax.get_xlabel() and ax.get_ylabel() for ax in made.axes) and "K = 2, N = 21" in made.get_suptitle()
+
+
+def test_layers_that_learn_at_once_have_one_course_and_no_predictions():
+    found, run = slash(Training(task=TASK, together=True, steps=100, steps_2=0))
+    made = figure(TASK, found, run)
+    for ax, value in zip(made.axes[:2] + made.axes[3:5], (run.loss, run.margin, run.loss, run.logit)):
+        assert np.array_equal(ax.lines[0].get_xydata(), np.column_stack([run.time, value]))
+        assert not [line for line in ax.lines if line.get_linestyle() == "--"] and "C" in ax.get_xlabel()

@@ -17,7 +17,22 @@ STRIDE_2 = 0.05
 LIMIT = 300.0        # of logits either way, whose differences have exponentials in doubles
 TINY = 1e-300
 RISEN = 0.03         # of the loss above its start: no descent any more, where it is five standard errors too
+HELD = 16            # batches that tell whether a loss is reached
 POOL = 64            # prompts, at least, for the loss at the start
+
+
+class Row(NamedTuple):
+    """The measures of one step, as in a trajectory."""
+
+    time: float
+    loss: float
+    margin: float
+    slash: float
+    logit: float
+    match: float
+
+
+Watch = Callable[[Row], object]
 
 
 class Trajectory(NamedTuple):
@@ -26,7 +41,7 @@ class Trajectory(NamedTuple):
     stage: np.ndarray        # int64[n], 1 or 2; 0 where both layers are trained at once
     steps: np.ndarray        # int64[n], from 0 in each stage
     time: np.ndarray         # float64[n], sum of eta C_1 in stage 1, of eta_2 in stage 2
-    loss: np.ndarray         # float64[n]
+    loss: np.ndarray         # float64[n], of the step's prompts; of 16 times as many where it nears the one to reach
     margin: np.ndarray       # float64[n], a(lag) less the largest other
     slash: np.ndarray        # float64[n], average score of layer 1 at the lag
     logit: np.ndarray        # float64[n], of layer 2 for a key that saw the question's input alone, B_k, mean over k
@@ -41,12 +56,13 @@ class Trajectory(NamedTuple):
 
 def descend(task: Task, theta: np.ndarray, *, eta: float | None = None, eta_2: float | None = None,
             stop: float | None = None, loss: float = 0.01, steps: int = 4000, steps_2: int = 2000,
-            batch: int | None = 32, seed: int = 0) -> Trajectory:
+            batch: int | None = 32, seed: int = 0, watch: Watch | None = None) -> Trajectory:
     """Train layer 1 until its margin reaches `stop`, then layer 2 until the loss does.
 
     theta: float64[B], rad/token, no two equal; eta, eta_2 > 0: learning rates, None: as large as lets no logit move by
     more than 0.02 or 0.05 in a step, and eta at most K N / 60 B; stop: nats, None: log(N / eps) with eps = N^-1/2;
-    steps, steps_2 >= 0: at most; batch: fresh prompts per step, None: all there are, so that the gradient is exact.
+    steps, steps_2 >= 0: at most; batch: fresh prompts per step, None: all there are, so that the gradient is exact;
+    watch: called with every step's measures.
     Raises RopesimError otherwise. A run whose weights leave [-300, 300] ends before that step, one whose loss rises
     above its stage's start by 0.03 and five standard errors ends at it: `diverged_at` counts steps over both stages.
 
@@ -63,17 +79,20 @@ def descend(task: Task, theta: np.ndarray, *, eta: float | None = None, eta_2: f
     steps, steps_2 = whole("steps", steps, least=0), whole("steps_2", steps_2, least=0)
     prompts, weights, theta = _prompts(task, batch, seed), start(task), distinct(theta)
     learner = _Lags(kernel(theta, task.length), eta, task)
-    weights, first, diverged = _run(task, weights, prompts, learner.move, steps, lambda row: row.margin >= stop)
-    second: list[_Row] = []
+    weights, first, diverged = _run(weights, prompts, learner.move, partial(_measure, task), steps,
+                                    lambda row: row.margin >= stop, watch)
+    second: list[Row] = []
     if diverged is None and steps_2:
-        weights, second, diverged = _run(task, weights, prompts, partial(_match, rate=eta_2), steps_2,
-                                         lambda row: row.loss <= loss)
+        measure = _closely(task, loss, batch, seed)
+        weights, second, diverged = _run(weights, prompts, partial(_match, rate=eta_2), measure, steps_2,
+                                         lambda row: row.loss <= loss, watch)
         diverged = None if diverged is None else diverged + len(first)
     return _trajectory({1: first, 2: second}, weights, np.abs(features(theta, learner.total)), diverged)
 
 
 def together(task: Task, theta: np.ndarray, *, eta: float | None = None, eta_2: float | None = None,
-             loss: float = 0.01, steps: int = 6000, batch: int | None = 32, seed: int = 0) -> Trajectory:
+             loss: float = 0.01, steps: int = 6000, batch: int | None = 32, seed: int = 0,
+             watch: Watch | None = None) -> Trajectory:
     """Train both layers at once until the loss is reached; `stage` is 0, and time counts as in stage 1.
 
     Arguments and errors as for `descend`.
@@ -92,7 +111,8 @@ def together(task: Task, theta: np.ndarray, *, eta: float | None = None, eta_2: 
         upper, _ = _match(weights, drawn, done, rate=eta_2)
         return upper._replace(lags=lower.lags), passed
 
-    weights, rows, diverged = _run(task, start(task), prompts, move, steps, lambda row: row.loss <= loss)
+    weights, rows, diverged = _run(start(task), prompts, move, _closely(task, loss, batch, seed), steps,
+                                   lambda row: row.loss <= loss, watch)
     return _trajectory({0: rows}, weights, np.abs(features(theta, learner.total)), diverged)
 
 
@@ -139,16 +159,8 @@ def scores(lags: np.ndarray) -> np.ndarray:
     return np.exp(lags + np.logaddexp.accumulate(inverse[::-1])[::-1]) / rows
 
 
-class _Row(NamedTuple):
-    time: float
-    loss: float
-    margin: float
-    slash: float
-    logit: float
-    match: float
-
-
 Move = Callable[[Weights, Prompts, Pass], tuple[Weights, float]]
+Measure = Callable[[Weights, Prompts, Pass, float], Row]
 
 
 class _Lags:
@@ -176,15 +188,17 @@ def _match(weights: Weights, prompts: Prompts, done: Pass, *, rate: float | None
     return weights._replace(classes=weights.classes + rate * classes, label=weights.label + rate * label), rate
 
 
-def _run(task: Task, weights: Weights, prompts: Callable[[], Prompts], move: Move, steps: int,
-         finished: Callable[[_Row], bool]) -> tuple[Weights, list[_Row], int | None]:
+def _run(weights: Weights, prompts: Callable[[], Prompts], move: Move, measure: Measure, steps: int,
+         finished: Callable[[Row], bool], watch: Watch | None) -> tuple[Weights, list[Row], int | None]:
     """Steps until one is finished or leaves descent: the last good weights, the measures, and where it diverged."""
-    rows: list[_Row] = []
+    rows: list[Row] = []
     time, limit = 0.0, _limit(weights, prompts)
     for step in range(steps + 1):
         drawn = prompts()
         done = forward(weights, drawn)
-        rows.append(_measure(task, weights, drawn, done, time))
+        rows.append(measure(weights, drawn, done, time))
+        if watch is not None:
+            watch(rows[-1])
         if rows[-1].loss > limit:
             return weights, rows, step
         if step == steps or finished(rows[-1]):
@@ -212,14 +226,26 @@ def _sound(weights: Weights) -> bool:
     return all(bool(np.isfinite(part).all()) and float(np.abs(part).max()) < LIMIT for part in parts)
 
 
-def _measure(task: Task, weights: Weights, prompts: Prompts, done: Pass, time: float) -> _Row:
+def _measure(task: Task, weights: Weights, prompts: Prompts, done: Pass, time: float) -> Row:
     lags, lag = weights.lags, task.lag
     margin = lags[lag] - max(lags[:lag].max(initial=-np.inf), lags[lag + 1:].max())
     slash = np.exp(lags[lag] - np.logaddexp.accumulate(lags)[lag:]).mean()
     K, own = task.classes, np.diag(weights.classes)
     rest = np.maximum((weights.classes.sum(axis=1) - own) / (K - 1), weights.label)
-    return _Row(time, float(prompts.weight @ done.loss), float(margin), float(slash), float(own.mean()),
-                float((own - rest).mean()))
+    return Row(time, float(prompts.weight @ done.loss), float(margin), float(slash), float(own.mean()),
+               float((own - rest).mean()))
+
+
+def _closely(task: Task, loss: float, batch: int | None, seed: int) -> Measure:
+    """Measures whose loss, where it is within twice the one to reach, is that of many prompts: one batch is noisy."""
+    held = None if batch is None else draw(task, HELD * batch, np.random.default_rng([1, seed]))
+
+    def measure(weights: Weights, prompts: Prompts, done: Pass, time: float) -> Row:
+        row = _measure(task, weights, prompts, done, time)
+        if held is None or row.loss > 2 * loss:
+            return row
+        return row._replace(loss=float(held.weight @ forward(weights, held).loss))
+    return measure
 
 
 def _prompts(task: Task, batch: int | None, seed: int) -> Callable[[], Prompts]:
@@ -234,10 +260,10 @@ def _rates(*rates: float | None) -> tuple[float | None, ...]:
     return tuple(None if rate is None else number("learning rate", rate, above=0) for rate in rates)
 
 
-def _trajectory(stages: dict[int, list[_Row]], weights: Weights, amplitude: np.ndarray,
+def _trajectory(stages: dict[int, list[Row]], weights: Weights, amplitude: np.ndarray,
                 diverged: int | None) -> Trajectory:
     counts = [len(rows) for rows in stages.values()]
-    columns = np.array(sum(stages.values(), [])).reshape(-1, len(_Row._fields)).T
+    columns = np.array(sum(stages.values(), [])).reshape(-1, len(Row._fields)).T
     time, loss, margin, slash, logit, match = columns
     return Trajectory(
         np.repeat(list(stages), counts), np.concatenate([np.arange(count) for count in counts]), time, loss, margin,
