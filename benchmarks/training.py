@@ -4,20 +4,22 @@ import time
 
 import numpy as np
 
-from ropesim import schedules
+from ropesim import bands, compare_training, schedules
 from ropesim.predict import slash_times
 from ropesim.simulate import disentangled, regression, training
 from ropesim.slash_task import Task
+from ropesim.trainings import Training
 
 from .timing import Line, at_least, at_most, seconds, told
 
 BATCH, LAGS = 32, (0, 1, 2, 3, 5, 8)
-PAIRS = ((3, 51), (6, 101), (4, 201), (2, 401), (16, 401), (8, 801), (4, 1601))
+EVEN = tuple(((1,) * K, N) for K, N in ((3, 51), (6, 101), (4, 201), (2, 401), (16, 401), (8, 801), (4, 1601)))
+UNEVEN = (((1, 2, 3), 101), ((1, 2, 3, 4, 5, 6, 7, 8), 801), ((3, 1, 1, 1), 201), ((4, 1, 1, 1, 1), 401))
 ROPE = 1e6 ** -(np.arange(64) / 64)
 
 
 def lines() -> list[Line]:
-    return [*speed(), *growth(), *times(), *lags(), *tables(), *long()]
+    return [*speed(), *growth(), *times(), *compared(), *lags(), *tables(), *long()]
 
 
 def speed() -> list[Line]:
@@ -72,14 +74,35 @@ def growth() -> list[Line]:
 def times() -> list[Line]:
     """Stage 1 to the margins log N and log(N / eps), eps = N^-1/2, as ratios to the mean field."""
     out = []
-    for K, N in PAIRS:
-        run = training.descend(Task(classes=K, length=N), schedules.half_dft((N - 1) // 2), steps_2=0, batch=64)
+    for parts, N in (*EVEN, *UNEVEN):
+        K, p = len(parts), tuple(part / sum(parts) for part in parts)
+        task = Task(classes=K, length=N, probabilities=p)
+        run = training.descend(task, schedules.half_dft((N - 1) // 2), steps_2=0, batch=64)
         margins = np.log(N) * np.array([1, 1.5])
         i = np.minimum(np.searchsorted(np.maximum.accumulate(run.margin), margins), len(run.margin) - 1)
         share = (margins - run.margin[i - 1]) / (run.margin[i] - run.margin[i - 1])
-        ratio = (run.time[i - 1] + share * (run.time[i] - run.time[i - 1])) / slash_times.stage_one(K, N, margins)
-        out.append(at_most(f"times of stage 1, K = {K}, N = {N}: off the mean field by at most",
+        ratio = run.time[i - 1] + share * (run.time[i] - run.time[i - 1])
+        ratio /= slash_times.stage_one(K, N, margins, probabilities=p)
+        name = f"K = {K}" if len(set(parts)) == 1 else "p as " + ":".join(map(str, parts))
+        out.append(at_most(f"times of stage 1, {name}, N = {N}: off the mean field by at most",
                            100 * np.abs(ratio - 1).max(), 8 if N >= 200 else 10, "%"))
+    return out
+
+
+def compared() -> list[Line]:
+    """The command on defaults, on unequal classes, and on frequencies that make no pulse."""
+    out = []
+    for name, given in (("the defaults", Training()),
+                        ("p as 1:2:3, labels 2 behind", Training(task=Task(
+                            classes=3, length=201, lag=2, probabilities=(1 / 6, 1 / 3, 1 / 2)))),
+                        ("16 random frequencies", Training(task=Task(classes=4, length=101), steps=8000,
+                                                           theta=bands.random(16).theta))):
+        begun = time.perf_counter()
+        times = compare_training.slash(given)[0]["times"].values()
+        took = time.perf_counter() - begun
+        off = max(abs(one["measured"] - one["predicted"]) / one["error"] for one in times)
+        out += [at_most(f"train slash, {name}: times off their predictions, in stated errors", off, 1, ""),
+                at_most("the same: seconds", took, 30, "s")]
     return out
 
 

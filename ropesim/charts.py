@@ -21,10 +21,16 @@ UNITS = {
     "run.length": "tokens", "run.skip": "keys", "run.window": "tokens, 0: all", "head.lag": "tokens",
     "head.period": "tokens", "head.reach": "tokens", "rope.context": "tokens", "rope.head_dim": "coordinates",
     "rope.rotary_dim": "coordinates", "head.noise": "of the r.m.s. component", "head.sink.margin": "nats",
+    "train.length": "tokens", "train.lag": "tokens", "train.batch": "prompts",
     "lag": "tokens", "key": "position"}
 QUANTITIES = {
     "slash": "average slash score", "sink": "sink: average score of key 0", "entropy": "entropy of a row (nats)",
-    "participation": "participation: sum of a row's squared scores", "received": "average score a key receives"}
+    "participation": "participation: sum of a row's squared scores", "received": "average score a key receives",
+    "score": "average score of layer 1 at the lag", "argmax": "lag that layer 1 scores highest (tokens)",
+    "log_N": "time to the margin log N (1/(η C₁))", "log_KN": "time to the margin log KN (1/(η C₁))",
+    "log_N_over_eps": "time to the margin log N/ε (1/(η C₁))", "stage_2": "time to a match's logit of log K (1/η₂)",
+    "stage_2_final": "time to the final loss (1/η₂)", "loss_plateau": "loss between the stages",
+    "loss_final": "final loss"}
 LEGEND, MOST = 10, 400          # numbers with a legend line each, and lines in a picture
 ROOM = 7                        # labels of one axis
 

@@ -6,15 +6,13 @@ import numpy as np
 
 from . import bands
 from .errors import RopesimError
-from .predict import slash_times, training
+from .predict import slash_match, slash_times, training
 from .simulate import training as simulate
 from .slash_task import Task
-from .trainings import Training
+from .trainings import QUANTITIES, TIMES, Training
 
 TASKS = 400        # heavy-tailed tasks that the trained model is tried on
 PULSE = 1e-6       # of the pulse constant: below, all lags but 0 are alike
-QUANTITIES = ("log_N", "log_KN", "log_N_over_eps", "stage_2", "stage_2_final", "loss_plateau", "loss_final", "score",
-              "argmax")
 KINDS = ("predicted", "error", "simulated", "stderr")
 
 
@@ -22,8 +20,8 @@ def slash(given: Training, watch: simulate.Watch | None = None) -> tuple[dict[st
     """Train, and what was predicted of it; times in units of 1 / (eta C_1), later in 1 / eta_2.
 
     `predicted` of a time is the mean field's to the next order, delayed by the size of a step; `error` is what that
-    order adds; inf is never. Both are nan for frequencies that make no pulse and for layers trained at once, as is a
-    time that was not reached.
+    order adds; inf is never. Both are nan for layers trained at once, and where the margin stalls; a time that was not
+    reached is nan. Stage II is predicted where Stage I reached its margin.
     `ood` is the answer nearest its bound (C-slash-ood-bound) over 400 tasks of a Cauchy distribution. watch is called
     with each step's measures.
 
@@ -42,12 +40,13 @@ def slash(given: Training, watch: simulate.Watch | None = None) -> tuple[dict[st
                _reached(run.time[two], run.logit[two], np.log(task.classes)),
                _reached(run.time[two], -run.loss[two], -given.loss)]
     times = {name: {"measured": value, "predicted": float(expected), "error": float(error)}
-             for name, value, expected, error in zip(QUANTITIES, reached, *_predicted(given, run, margins))}
+             for name, value, expected, error in zip(TIMES, reached, *_predicted(given, run, margins))}
     tasks = np.random.default_rng(given.seed).standard_cauchy((TASKS, task.classes))
     missed, loss = simulate.errors(task, run, tasks, given.seed)
     bound = np.linalg.norm(tasks, axis=1) * np.sqrt(2 * loss)
     worst = int(np.argmax(np.divide(np.abs(missed), bound, out=np.zeros(TASKS), where=bound > 0)))
-    plateau = np.nan if given.together else training.plateau_loss(task.classes, period=task.period)
+    plateau = np.nan if given.together else training.plateau_loss(
+        task.classes, period=task.period, probabilities=task.probabilities)
     return {"lag_argmax": int(run.lags.argmax()), "slash": float(run.scores[task.lag]), "times": times,
             "loss_plateau": {"measured": np.nan if given.together else float(run.loss[one][-1]), "predicted": plateau},
             "loss_final": {"measured": float(run.loss[-1]), "predicted": given.loss},
@@ -68,11 +67,11 @@ def values(given: Training) -> dict[str, float]:
     if run.diverged_at is not None:
         raise RopesimError("train.eta, train.eta_2", (given.eta, given.eta_2),
                            f"use smaller ones, the run diverged at step {run.diverged_at}")
-    entries = {**found["times"], **{name: found[name] for name in ("loss_plateau", "loss_final")},
+    entries = {**found["times"], "loss_plateau": found["loss_plateau"], "loss_final": found["loss_final"],
                "score": {"measured": found["slash"]},
                "argmax": {"measured": found["lag_argmax"], "predicted": given.task.lag, "error": 0.0}}
     kinds = dict(zip(KINDS, ("predicted", "error", "measured", "")))
-    return {f"{name}_{kind}": float(entry.get(key, np.nan)) for name, entry in entries.items()
+    return {f"{name}_{kind}": float(entries[name].get(key, np.nan)) for name in QUANTITIES
             for kind, key in kinds.items()}
 
 
@@ -88,19 +87,23 @@ def _run(given: Training, watch: simulate.Watch | None) -> simulate.Trajectory:
 def _predicted(given: Training, run: simulate.Trajectory, margins: np.ndarray) -> np.ndarray:
     """Times of both stages and their errors, float64[2, 5]."""
     task, found = given.task, np.full((2, 5), np.nan)
-    classes, length, lag = task.classes, task.length, task.lag
+    classes, length = task.classes, task.length
+    rest: dict[str, Any] = {"lag": task.lag, "probabilities": task.probabilities}
     if given.together:
         return found
-    one = run.stage == 1
-    if _pulse(given.theta, length):
-        step = float(np.diff(run.time[one]).mean()) if one.sum() > 1 else 0.0
-        found[0, :3] = slash_times.stage_one_refined(classes, length, margins, lag=lag)
-        found[0, :3] += slash_times.step_delay(classes, length, margins, step, lag=lag)
-        found[1, :3] = slash_times.stage_one_error(classes, length, margins, lag=lag)
+    one, two = run.stage == 1, run.stage == 2
+    table = {**rest, "theta": None if _pulse(given.theta, length) else given.theta}
+    step = float(np.diff(run.time[one]).mean()) if one.sum() > 1 else 0.0
+    found[0, :3] = slash_times.stage_one_refined(classes, length, margins, **table)
+    found[0, :3] += slash_times.step_delay(classes, length, margins, step, **table)
+    found[1, :3] = slash_times.stage_one_error(classes, length, margins, **table)
     last = float(run.margin[one][-1])
     if last >= margins[-1]:                            # else there is no slash that Stage II could rest on
-        found[0, 3:] = slash_times.stage_two_refined(classes, length, given.loss, margin=last, lag=lag)
-        found[1, 3:] = slash_times.stage_two_error(classes, length, given.loss, margin=last, lag=lag)
+        found[0, 3:] = slash_match.stage_two_refined(classes, length, given.loss, margin=last, **rest)
+        found[1, 3:] = slash_match.stage_two_error(classes, length, given.loss, margin=last, **rest)
+        steps = np.diff(run.time[two])
+        if given.eta_2 is None and steps.size:         # they grow as the gradient falls
+            found[0, 4] += (steps[0] - steps[-1]) / 2
     return found
 
 

@@ -44,12 +44,14 @@ def figure(task: Task, found: dict[str, Any], run: Any) -> Figure:
     axes[0, 2].plot(lags, run.scores[lags], color=SIMULATED, marker="o", ms=3, lw=1.2, label="after")
     axes[0, 2].set(xlabel="lag (tokens)", ylabel="average score of layer 1")
     axes[0, 2].legend(frameon=False, fontsize=9)
-    axes[0, 2].xaxis.get_major_locator().set_params(integer=True)
     axes[1, 2].plot(np.arange(1, len(run.amplitude) + 1), run.amplitude, color=SIMULATED, lw=0, marker=".", ms=4)
     axes[1, 2].set(xlabel="frequency pair", ylabel="learned amplitude")
+    for ax in axes[:, 2]:
+        ax.xaxis.get_major_locator().set_params(integer=True)
     for ax in axes.ravel():
         ax.grid(alpha=0.25, lw=0.6)
-    made.suptitle(f"slash training: K = {task.classes}, N = {task.length}, labels {task.lag} behind; dashed: predicted")
+    made.suptitle(f"slash training: K = {task.classes}, N = {task.length}, labels {task.lag} behind"
+                  + ("; dashed: predicted" if run.stage.all() else ""))
     return made
 
 
@@ -60,7 +62,7 @@ def course(ax: Axes, time: np.ndarray, value: np.ndarray, name: str, marks: dict
     >>> course(Figure().subplots(), np.arange(3), np.arange(3), "loss", marks).get_ylabel()
     'loss'
     """
-    ax.plot(time, value, color=SIMULATED, lw=1.6)
+    ax.plot(time, value, color=SIMULATED, lw=1.2)
     for key, one in marks.items():
         if not np.isfinite([one["predicted"], one["error"]]).all():     # never, of prompts so short
             continue

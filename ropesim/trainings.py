@@ -13,6 +13,8 @@ from .slash_task import Task
 
 TASK = tuple(field.name for field in fields(Task))
 THIRDS = ("high", "medium", "low")
+TIMES = ("log_N", "log_KN", "log_N_over_eps", "stage_2", "stage_2_final")
+QUANTITIES = ("score", *TIMES, "loss_plateau", "loss_final", "argmax")      # of a run, in a sweep
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import trainings
 from .errors import RopesimError
 from .spec import QUANTITIES
 
@@ -82,13 +83,13 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def quantities(results: Any) -> list[str]:
-    """The quantities that a store holds.
+    """The quantities that a store holds: those of a head in the order of a spec, or those of a training.
 
     >>> import xarray
     >>> quantities(xarray.Dataset({"sink_predicted": 0.5, "slash_predicted": ("lag", [0.5])}))
     ['slash', 'sink']
     """
-    return [name for name in QUANTITIES if f"{name}_predicted" in results]
+    return [name for name in (*QUANTITIES, *trainings.QUANTITIES) if f"{name}_predicted" in results]
 
 
 def unfinished(results: Any, at: Mapping[str, int] = {}) -> tuple[int, int]:
@@ -169,7 +170,7 @@ def _values(results: Any, dim: str, name: str) -> tuple[str, np.ndarray]:
     if name not in results.coords:
         name = str(next((field for field in results.coords if results[field].dims == (dim,)), name))
     found = results[name].values if name in results.coords else np.arange(results.sizes[dim])
-    return name, found if found.dtype.kind in "iuf" else found.astype(str)
+    return name, found if found.dtype.kind in "iuf" else np.array([str(value) for value in found.tolist()])
 
 
 def _fixed(results: Any, table: Any, at: Sequence[tuple[str, str]]) -> dict[str, int]:
@@ -264,7 +265,7 @@ def _filled(results: Any, quantity: str, shown: list[tuple[str, str]], places: d
 
 
 def about(results: Any) -> str:
-    """The head of a store in a few words, without what is swept.
+    """The head of a store, or its training, in a few words, without what is swept.
 
     >>> import xarray
     >>> about(xarray.Dataset(attrs={"spec": '{"head": {"kind": "slash"}, "rope": {"preset": "llama-3-8b"}}'}))
@@ -272,10 +273,13 @@ def about(results: Any) -> str:
     """
     spec = json.loads(results.attrs.get("spec", "{}"))
     swept = spec.get("sweep", {})
-    head, rope, run = (spec.get(name, {}) for name in ("head", "rope", "run"))
+    head, rope, run, train = (spec.get(name, {}) for name in ("head", "rope", "run", "train"))
+    task = [f"{letter} = {train[name]}" for name, letter in (("classes", "K"), ("length", "N"), ("lag", "lag"))
+            if name in train and f"train.{name}" not in swept]
     words = [f"{head['kind']} head" if "kind" in head and "head.kind" not in swept else "",
              rope.get("preset", "") if "rope.preset" not in swept else "",
-             f"{run['length']} tokens" if "length" in run and "run.length" not in swept else ""]
+             f"{run['length']} tokens" if "length" in run and "run.length" not in swept else "",
+             f"{train['kind']} training" if "kind" in train else "", *task]
     return ", ".join(word for word in words if word)
 
 

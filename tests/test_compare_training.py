@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ropesim import bands, compare_training
-from ropesim.compare_training import KINDS, QUANTITIES, dataset, slash, values
+from ropesim.compare_training import KINDS, dataset, slash, values
 from ropesim.errors import RopesimError
 from ropesim.slash_task import Task
-from ropesim.trainings import Training
+from ropesim.trainings import QUANTITIES, Training
 
 SMALL = Training(task=Task(classes=3, length=61))
 
@@ -42,9 +42,15 @@ def test_a_smaller_epsilon_takes_longer():
     assert short["measured"] < long["measured"] and short["predicted"] < long["predicted"]
 
 
-def test_frequencies_without_a_pulse_have_no_predicted_first_stage():
-    found, run = slash(Training(task=SMALL.task, theta=bands.random(16).theta, steps=60, steps_2=0))
-    assert all(math.isnan(one["predicted"]) for one in found["times"].values()) and run.lags.argmax() == 1
+def test_frequencies_without_a_pulse_are_predicted_by_their_kernel():
+    found, run = slash(Training(task=SMALL.task, theta=bands.random(32).theta, steps=1500, steps_2=0))
+    one = found["times"]["log_N"]
+    assert abs(one["measured"] - one["predicted"]) < one["error"] and run.lags.argmax() == 1
+
+
+def test_a_margin_that_stalls_has_no_times():
+    found, _ = slash(Training(task=SMALL.task, theta=bands.half_dft(12).theta, steps=60, steps_2=0))
+    assert all(math.isnan(one["predicted"]) and math.isnan(one["measured"]) for one in found["times"].values())
 
 
 def test_a_longer_half_dft_is_a_pulse_too():

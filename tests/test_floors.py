@@ -19,6 +19,7 @@ LEVEL = {
     "predict.kernels": 4.0, "predict.phases": 4.0, "predict.laplace": 4.0, "predict.nodes": 4.0,
     "predict.rows": 4.05, "predict.binned": 4.05, "predict.attention": 4.1, "predict.logits": 4.15,
     "predict.totals": 4.16, "predict.drift": 4.17, "predict.row_moments": 4.18, "predict.slash_rates": 4.18,
+    "predict.training": 4.19,
     "predict.*": 4.2, "predict.mixing": 4.25,
     "simulate.kernels": 4.0, "simulate.attention": 4.1, "simulate.weights": 4.15, "simulate.blocks": 4.15,
     "simulate.regression": 4.15, "simulate.jacobian": 4.25, "simulate.*": 4.2,
@@ -27,7 +28,8 @@ LEVEL = {
     "claims.rope": 5.3, "claims.slash": 5.3, "claims.tappa": 5.3, "claims.sinks": 5.3, "claims.mixing": 5.3,
     "claims.registry": 5.4, "claims.check": 5.5,
     "spec": 6, "case": 6.2,
-    "grid": 6.1, "pool": 6.1, "predictions": 6.4, "point": 6.5, "sweep": 7, "chunks": 7.05, "store": 7.1,
+    "grid": 6.1, "pool": 6.1, "predictions": 6.4, "point": 6.5, "sweep": 7, "chunks": 7.05, "datasets": 7.08,
+    "store": 7.1,
     "trainings": 6.45, "compare_training": 6.6, "compare": 7, "studies": 7.05,
     "views": 7.5, "export": 8, "plots": 8, "charts": 8.1, "depth_charts": 8.1, "training_charts": 8.15, "report": 8.5,
     "capture": 8, "pretraining": 8,
@@ -55,7 +57,7 @@ HOMES = {
     "torch": {"capture", "pretraining"}, "transformers": {"capture"},
     "pydantic": {"spec"},
     "click": {"cli", "cli_bands", "cli_check", "cli_depth", "cli_plot", "cli_train", "output"},
-    "xarray": {"store", "views", "plots", "compare_training"}, "zarr": {"store"},
+    "xarray": {"datasets", "store", "views", "plots", "compare_training"}, "zarr": {"store"},
     "pandas": {"export"}, "pyarrow": {"export"}, "h5netcdf": {"export"},
 }
 

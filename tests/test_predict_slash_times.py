@@ -1,21 +1,25 @@
-"""Times and speeds of slash training against printed formulas in loops, all prompts of small sizes, and descent."""
+"""Times of Stage I against printed figures, sums in loops, and descent."""
 
 import math
 
 import naive_slash_times as naive
 import numpy as np
 import pytest
-import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tolerances import EXACT, FLOAT, SIGMAS
+from naive_slash_times import shares
+from tolerances import EXACT, FLOAT
 
+from ropesim import schedules
 from ropesim.errors import RopesimError
-from ropesim.predict import slash_rates, slash_times, training
+from ropesim.predict import slash_match, slash_rates, slash_times, training
+from ropesim.simulate import training as simulate
+from ropesim.slash_task import Task
 
 PAIRS = [(4, 51, 239, 364), (4, 201, 591, 820), (4, 801, 1645, 2071), (4, 1601, 2846, 3432), (8, 201, 1023, 1347),
          (8, 801, 2887, 3482)]
-FIGURES = [(4, 9.9, 10.6), (8, 61, 66), (16, 244, 263), (32, 894, 974), (64, 3250, 3592), (128, 12070, 13482)]
+P = st.one_of(st.lists(st.floats(0.05, 1.0), min_size=2, max_size=6).map(shares),
+              st.integers(3, 8).map(lambda K: shares(range(1, K + 1))))
 
 
 def phases_end(classes, length):
@@ -24,63 +28,11 @@ def phases_end(classes, length):
 
 # Stage I
 
-@given(st.integers(2, 20), st.integers(11, 40), st.floats(0.0, 20.0))
-def test_the_speed_is_the_printed_sum_with_a_first_row_that_sees_itself(classes, half, margin):
-    length = 2 * half + 1
-    got = slash_rates.rate(classes, length, [margin])[0]
-    assert got == pytest.approx(naive.rate(margin, classes, length, first=1 / classes), rel=FLOAT)
-    assert got == pytest.approx(naive.rate(margin, classes, length), rel=2 / length)
-
-
 @pytest.mark.parametrize("classes, length, first, last", PAIRS)
 def test_mean_field_times_are_those_of_the_notes(classes, length, first, last):
     """slash.md 4.4, to margins log N and log(N / epsilon)."""
     found = slash_times.stage_one(classes, length, np.log([length, length ** 1.5]))
     np.testing.assert_allclose(found, [first, last], rtol=5e-3)
-
-
-@pytest.mark.parametrize("classes, lengths", [(2, (5, 9, 17)), (3, (5, 9, 11))])
-@pytest.mark.parametrize("margin", [0.0, 1.0, 2.5])
-def test_the_mean_field_nears_the_exact_gradient_of_all_prompts(classes, lengths, margin):
-    """To within K / N, by finite differences of the loss over every prompt, token by token."""
-    errors = []
-    for length in lengths:
-        lags, step = margin * np.eye(length)[1], 1e-4 * np.eye(length)[1]
-        exact = (naive.exact_loss(lags - step, classes) - naive.exact_loss(lags + step, classes)) / 2e-4
-        prompt = slash_rates.prompt(classes, length, 1)
-        refined = slash_rates.lag_rates(prompt, lags, slash_rates.label_numbers(prompt))[1]
-        errors.append((slash_rates.rate(classes, length, [margin])[0] / exact - 1, refined / exact - 1))
-    sizes = np.abs(errors) * np.array(lengths)[:, None] / classes
-    assert sizes.max() < 0.9
-    assert (np.diff(np.abs(errors), axis=0) < 0).all()
-
-
-def test_the_exact_gradient_of_the_twin_is_that_of_its_loss():
-    lags, rng = np.random.default_rng(0).normal(size=7), np.random.default_rng(1)
-    seen = np.array([naive.gradient(lags, 2, 400, rng) for _ in range(50)])
-    for lag in range(7):
-        step = 1e-4 * np.eye(7)[lag]
-        exact = (naive.exact_loss(lags - step, 2) - naive.exact_loss(lags + step, 2)) / 2e-4
-        assert abs(seen[:, lag].mean() - exact) < SIGMAS * seen[:, lag].std() / np.sqrt(50) + FLOAT
-
-
-@given(st.integers(2, 9), st.integers(8, 40), st.sampled_from([0, 1, 2, 3, 5, 8]), st.floats(0.0, 15.0))
-def test_the_speeds_of_all_lags_cancel_and_hold_that_of_the_margin(classes, half, lag, margin):
-    prompt = slash_rates.prompt(classes, 4 * half + 1, lag)
-    logits = margin * (np.arange(4 * half + 1) == lag)
-    speeds = slash_rates.lag_rates(prompt, logits, slash_rates.label_numbers(prompt, drawn=False))
-    assert speeds.sum() == pytest.approx(0, abs=1e-13)                    # a transform's rounding, of terms up to 0.1
-    assert speeds[lag] == pytest.approx(slash_rates.mean_rate(prompt, margin), rel=1e-6, abs=1e-13)
-
-
-@given(st.integers(2, 12), st.integers(1, 300))
-def test_numbers_of_labels_are_binomial(classes, half):
-    classes = min(classes, 2 * half)
-    numbers, chances = slash_rates.label_numbers(slash_rates.prompt(classes, 2 * half + 1, 1))
-    assert chances.sum() == pytest.approx(1, rel=FLOAT)
-    assert chances @ numbers == pytest.approx(half / classes, rel=FLOAT)
-    square = half / classes * (1 - 1 / classes) + (half / classes) ** 2
-    assert chances @ numbers ** 2 == pytest.approx(square, rel=FLOAT)
 
 
 @given(st.integers(2, 9), st.integers(8, 60), st.lists(st.floats(0.0, 1.0), max_size=5), st.sampled_from([0, 1, 2, 3]))
@@ -112,18 +64,122 @@ def test_finer_steps_and_more_nodes_change_nothing(classes, length, monkeypatch)
     np.testing.assert_allclose(coarse[1], slash_times.stage_one_refined(classes, length, ends), rtol=2e-4)   # STRIDE
 
 
-@pytest.mark.parametrize("classes, length", [(5, 51), (3, 101), (6, 151)])
-def test_descent_takes_the_refined_times_and_keeps_to_the_error(classes, length):
+@pytest.mark.parametrize("p, length", [(shares([1] * 5), 51), (shares([1] * 3), 101), (shares([1] * 6), 151),
+                                       (shares(range(1, 5)), 101), (shares([3, 1, 1, 1]), 101)])
+def test_descent_takes_the_refined_times_and_keeps_to_the_error(p, length):
     """Pairs that are not in the notes. The slack is for the third order, K / N of the second, and for batches."""
-    ends = phases_end(classes, length)
-    plain, refined = slash_times.stage_one(classes, length, ends), slash_times.stage_one_refined(classes, length, ends)
+    K, ends = len(p), phases_end(len(p), length)
+    plain = slash_times.stage_one(K, length, ends, probabilities=p)
+    refined = slash_times.stage_one_refined(K, length, ends, probabilities=p)
     step = plain[-1] / 80
-    found = naive.descend(classes, length, ends, step, 200, np.random.default_rng(1))
-    found -= slash_times.step_delay(classes, length, ends, step)
-    slack = 0.01 + 0.1 * classes / length
+    found = naive.descend(p, length, ends, step, 200, np.random.default_rng(1))
+    found -= slash_times.step_delay(K, length, ends, step, probabilities=p)
+    slack = 0.01 + 0.1 * K / length
     np.testing.assert_allclose(found, refined, rtol=slack)
-    assert (np.abs(found - plain) <= slash_times.stage_one_error(classes, length, ends) + slack * plain).all()
+    error = slash_times.stage_one_error(K, length, ends, probabilities=p)
+    assert (np.abs(found - plain) <= error + slack * plain).all()
     assert np.abs(found - plain).max() > 1.5 * np.abs(found - refined).max()            # or the refinement is idle
+
+
+def table_times(theta, classes, length, lag, margins, numbers, steps):
+    """Small Euler steps of the weights of each pair themselves: logits and gradients through cos and sin."""
+    prompt = slash_rates.prompt(classes, length, lag)
+    x = np.arange(length)[:, None]
+    waves = np.hstack([np.cos(theta * x), np.sin(theta * x)])
+    kappa = (waves @ waves[0])
+    unit = kappa[0] - kappa[1:].mean()
+    weights, now, path = np.zeros(waves.shape[1]), 0.0, [(0.0, 0.0)]
+    while path[-1][1] < margins[-1]:
+        logits = waves @ weights
+        pull = waves.T @ slash_rates.lag_rates(prompt, logits, numbers) / unit
+        step = margins[-1] / steps / np.ptp(waves @ pull)
+        weights, now = weights + step * pull, now + step
+        logits = waves @ weights
+        path.append((now, logits[lag] - np.delete(logits, lag).max()))
+    times, reached = np.array(path).T
+    return np.interp(margins, np.maximum.accumulate(reached), times)
+
+
+@pytest.mark.parametrize("classes, length, lag, theta", [
+    (3, 31, 1, np.array([2.8, 1.9, 1.1, 0.6])), (2, 25, 2, np.array([2.5, 1.3, 0.7, 0.2, 0.05])),
+    (4, 41, 0, schedules.half_dft(20))])
+def test_times_of_a_table_are_those_of_its_pairs(classes, length, lag, theta):
+    margins = np.log(length) * np.array([0.25, 0.5, 1.0])
+    numbers = slash_rates.label_numbers(slash_rates.prompt(classes, length, lag), drawn=False)
+    found = slash_times.stage_one_refined(classes, length, margins, lag=lag, theta=theta, counted=False)
+    slow = table_times(theta, classes, length, lag, margins, numbers, 2000)
+    np.testing.assert_allclose(found, slow, rtol=5e-3)              # first order in the steps of the slow one
+
+
+@given(st.sampled_from([(2, 21, 1), (3, 31, 3), (4, 41, 2)]), st.integers(0, 30))
+@settings(max_examples=10)
+def test_a_table_that_is_a_pulse_changes_nothing(sizes, more):
+    classes, length, lag = sizes
+    margins, theta = np.log(length) * np.array([0.3, 1.0, 1.5]), schedules.half_dft(length // 2 + more)
+    plain, found = (slash_times.stage_one_refined(classes, length, margins, lag=lag, theta=table)
+                    for table in (None, theta))
+    np.testing.assert_allclose(found, plain, rtol=FLOAT)
+
+
+@pytest.mark.parametrize("classes, length, lag, pairs", [(3, 51, 1, 12), (5, 101, 2, 40), (4, 201, 1, 16)])
+def test_descent_takes_the_times_of_a_table(classes, length, lag, pairs):
+    """Random frequencies; what it is off by stays within the error and the delay by steps."""
+    theta, margins = np.random.default_rng(pairs).uniform(0, np.pi, pairs), np.log(length) * np.array([0.25, 0.5, 1.0])
+    run = simulate.descend(Task(classes=classes, length=length, lag=lag), theta, stop=margins[-1], steps_2=0, batch=64)
+    found = np.array([reached(run.time, run.margin, margin) for margin in margins])
+    options = {"lag": lag, "theta": theta}
+    delay = slash_times.step_delay(classes, length, margins, np.diff(run.time).mean(), **options)
+    error = slash_times.stage_one_error(classes, length, margins, **options)
+    predicted = slash_times.stage_one_refined(classes, length, margins, **options)
+    assert (np.abs(found - predicted - delay) <= error).all() and (error < 0.1 * predicted).all()
+
+
+def test_a_common_period_never_tells_lags_apart_and_what_does_not_turn_never_learns():
+    for theta in (schedules.half_dft(12), np.zeros(1), np.array([1e-9])):
+        found = slash_times.stage_one_refined(3, 51, [0.0, 0.1, 3.0], theta=theta)
+        assert found[0] == 0 and np.isnan(found[1:]).all()
+        assert np.isnan(slash_times.step_delay(3, 51, [3.0], 1.0, theta=theta)).all()
+
+
+def reached(time, values, level):
+    n = int(np.argmax(values >= level))
+    return np.interp(level, values[n - 1:n + 1], time[n - 1:n + 1])
+
+
+@pytest.mark.parametrize("p, lengths", [((0.25, 0.75), (9, 15, 21)), ((0.5, 0.3, 0.2), (7, 11, 15))])
+def test_descent_over_all_prompts_nears_the_times(p, lengths):
+    """Exact gradients. In the larger of the two stages' offs, at few tokens: they fall as 1 / N."""
+    off = []
+    for length in lengths:
+        run = simulate.descend(Task(classes=len(p), length=length, probabilities=p),
+                               schedules.half_dft((length - 1) // 2), stop=2.5, steps_2=0, batch=None)
+        time = reached(run.time, run.margin, 2.0)
+        step = slash_times.step_delay(len(p), length, [2.0], float(np.diff(run.time).mean()), probabilities=p)
+        refined = slash_times.stage_one_refined(len(p), length, [2.0], probabilities=p)
+        off.append(abs((time - step) / refined - 1)[0])
+    assert (np.diff(off) < 0).all() and off[-1] < 0.05
+
+
+@pytest.mark.parametrize("p, length, lag", [(shares(range(1, 4)), 101, 1), (shares([7, *[1] * 7]), 201, 1),
+                                            (shares(range(1, 5)), 201, 2), (shares([5, *[1] * 5]), 201, 0)])
+def test_runs_of_unequal_classes_keep_to_the_errors(p, length, lag):
+    """Held out. The slack is the one above, and in Stage II 3 %: of 2048 prompts, few lack a match and count most."""
+    K, ends, given = len(p), phases_end(len(p), length), {"lag": lag, "probabilities": p}
+    run = simulate.descend(Task(classes=K, length=length, **given), schedules.half_dft((length - 1) // 2), batch=128)
+    one, two = run.stage == 1, run.stage == 2
+    plain, error = (f(K, length, ends, **given) for f in (slash_times.stage_one, slash_times.stage_one_error))
+    found = np.array([reached(run.time[one], run.margin[one], end) for end in ends])
+    found -= slash_times.step_delay(K, length, ends, float(np.diff(run.time[one]).mean()), **given)
+    assert (np.abs(found - plain) <= error + (0.01 + 0.1 * K / length) * plain).all()
+    margin, steps = run.margin[one][-1], np.diff(run.time[two])
+    times = [reached(run.time[two], run.logit[two], np.log(K)), reached(run.time[two], -run.loss[two], -0.01)]
+    times[1] += (steps[-1] - steps[0]) / 2                      # steps of equal size in the logits: see (T-step)
+    plain, error = slash_match.stage_two(K, **given), slash_match.stage_two_error(K, length, margin=margin, **given)
+    assert (np.abs(times - plain) <= error + 0.03 * plain).all()
+    refined, equal = (slash_match.stage_two_refined(K, length, margin=margin, lag=lag, probabilities=chances)
+                      for chances in (p, None))
+    np.testing.assert_allclose(times, refined, rtol=0.03)
+    assert np.abs(times / equal - 1).max() > 0.05                                      # or equal classes would do
 
 
 def test_the_delay_by_steps_is_that_of_eulers_method():
@@ -146,10 +202,15 @@ def test_the_first_phase_nears_its_leading_time_from_above():
         assert lead == pytest.approx(2 * classes * length / math.log(length), rel=EXACT)
 
 
-@pytest.mark.parametrize("classes, length, within", [(4, 1601, 0.02), (8, 20001, 0.01)])
-def test_the_last_phase_nears_its_closed_form(classes, length, within):
-    start, end = slash_times.stage_one(classes, length, np.log([length, length ** 1.5]))
-    assert end - start == pytest.approx(slash_times.last_phase(classes, length ** -0.5), rel=within)
+@pytest.mark.parametrize("classes, length", [(2, 20001), (4, 1601), (8, 20001)])
+def test_the_last_phase_nears_its_closed_form(classes, length):
+    """`slash.md` 4.4 divides by 1 - 1 / 2K as well, which is 33, 14 and 7 % more than the limit."""
+    off = []
+    for epsilon in (1e-2, 1e-3, 1e-4):
+        start, end = slash_times.stage_one(classes, length, np.log([length, length / epsilon]))
+        off.append((end - start) / slash_times.last_phase(classes, epsilon) - 1)
+        assert 0 < off[-1] < 3 * epsilon * math.log(1 / epsilon)
+    assert off[-1] < 0.003
 
 
 @given(st.integers(1000, 10 ** 6), st.floats(1e-6, 1e-3))
@@ -159,107 +220,6 @@ def test_the_last_phase_of_many_classes(classes, epsilon):
 
 
 # Stage II
-
-@pytest.mark.parametrize("classes", [3, 4, 8, 16])
-@pytest.mark.parametrize("loss", [0.01, 0.1])
-def test_stage_two_is_the_printed_recursion_of_small_steps(classes, loss):
-    step = classes / 20
-    np.testing.assert_allclose(slash_times.stage_two(classes, loss), naive.recursion(classes, step, loss),
-                               atol=1.1 * step, rtol=4e-3)      # of Euler's steps, that move a logit by 1/20
-
-
-@pytest.mark.parametrize("classes, recursion, formula", FIGURES)
-def test_match_times_are_those_of_the_notes(classes, recursion, formula):
-    """slash.md 4.6; its recursion has steps of unknown size, which delay it by up to 1.3 %."""
-    assert slash_times.stage_two(classes)[0] == pytest.approx(recursion, rel=0.013)
-    assert slash_times.match_time(classes) == pytest.approx(formula, rel=5e-3)
-
-
-def test_the_match_time_is_an_integral():
-    """With s = y / (y + 2), L = (1 - s)^2 / 2 and y = e^B / K: dt = dB / (2 s L / K)."""
-    y = sympy.Symbol("y", positive=True)
-    F = y ** 2 / 8 + 3 * y / 2 + 3 * sympy.log(y) - 2 / y
-    s = y / (y + 2)
-    assert sympy.simplify(sympy.diff(F, y) - 1 / (y * 2 * s * (1 - s) ** 2 / 2)) == 0
-
-
-def test_the_match_time_nears_its_leading_term():
-    ratios = [slash_times.match_time(K) / (2 * K ** 2 / math.e) for K in (10 ** 3, 10 ** 5, 10 ** 7)]
-    assert abs(ratios[-1] - 1) < 1e-5 and ratios == sorted(ratios, reverse=ratios[0] > 1)
-
-
-@pytest.mark.parametrize("classes", [2, 4, 8, 30])
-def test_the_loss_time_is_the_limit_of_small_losses(classes):
-    ratios = [slash_times.stage_two(classes, loss)[1] / slash_times.loss_time(classes, loss) for loss in (1e-3, 1e-5)]
-    assert 1 < ratios[1] < 1.05 and ratios[1] < ratios[0]
-
-
-def test_the_gradient_by_logits_of_rows():
-    """slash.md 4.3 in sympy: minus dL_k by the logit of the match, of another class and of the odd rows."""
-    K, b = 4, sympy.symbols("b0:5")
-    weights = [sympy.exp(x) for x in b]
-    s = [w / sum(weights) for w in weights]
-    square = sum(x ** 2 for x in s[:K])
-    loss = ((1 - s[0]) ** 2 + sum(x ** 2 for x in s[1:K])) / 2
-    printed = [2 * s[0] * loss, *(x * (square - x - s[0]) for x in s[1:K]), s[K] * (square - s[0])]
-    assert all(sympy.simplify(sympy.diff(loss, x) + y) == 0 for x, y in zip(b, printed))
-    assert sympy.simplify(sum(printed)) == 0
-
-
-@given(st.integers(2, 9), st.integers(1, 4), st.floats(-2.0, 6.0), st.floats(-2.0, 2.0), st.floats(-2.0, 2.0),
-       st.booleans())
-def test_the_gradient_of_stage_two_is_that_of_its_loss(classes, period, B, b, o, edge):
-    rows = slash_rates.MatchRows(
-        classes, period, np.array([0.6, 0.9]), np.array([0.4, 0.6]), np.array([2.0, 3.0, 5.0]),
-        np.array([0.3, 0.5, 0.2]), 11, 12 * (period > 1), 4, np.array([1.0, 0.0, 1.0]) * (1 if edge else np.nan))
-    x = np.array([B, b, o])
-    gradient = slash_rates.match_loss(rows, x)[1] * [1, classes - 1, 1]
-    for i, h in enumerate(1e-5 * np.eye(3)):
-        slope = (slash_rates.match_loss(rows, x + h)[0] - slash_rates.match_loss(rows, x - h)[0]) / 2e-5
-        assert gradient[i] == pytest.approx(slope, abs=1e-8)             # rounding of the difference
-
-
-def test_the_loss_of_stage_two_at_a_finite_length_is_that_of_its_rows(monkeypatch):
-    seen = []
-    monkeypatch.setattr(slash_times, "_second", lambda rows, loss: seen.append(rows) or np.zeros(2))
-    slash_times.stage_two_refined(3, 21, margin=2.0)
-    chances = [math.comb(10, n) * (1 / 3) ** n * (2 / 3) ** (10 - n) for n in range(11)]
-    expected = naive.match_loss(3, 21, 2.0, 2.5, -0.4, -0.9, chances)
-    found = slash_rates.match_loss(seen[0], np.array([2.5, -0.4, -0.9]))[0]
-    assert found == pytest.approx(expected, rel=1e-5)  # 8 nodes
-
-
-@pytest.mark.parametrize("lag", [0, 1, 2, 3, 6])
-def test_long_prompts_and_strong_heads_take_the_plain_times(lag):
-    found = slash_times.stage_two_refined(4, 200001, margin=60.0, lag=lag)
-    np.testing.assert_allclose(found, slash_times.stage_two(4, lag=lag), rtol=1e-3)
-
-
-def test_the_finite_times_are_those_of_the_notes():
-    """slash.md 4.6, descent: T_B / K^2 = .65 (K = 4), 1.00 (K = 8); T(.01) .01 / K = .41 and .38 at K = 4."""
-    for length, figure in ((201, 0.41), (401, 0.38)):
-        match, loss = slash_times.stage_two_refined(4, length)
-        assert match / 16 == pytest.approx(0.65, abs=0.02)
-        assert loss * 0.01 / 4 == pytest.approx(figure, abs=0.01)
-    assert slash_times.stage_two_refined(8, 401)[0] / 64 == pytest.approx(1.00, abs=5e-3)
-    plain, error = slash_times.stage_two(4), slash_times.stage_two_error(4, 201)
-    assert (np.abs(np.array([0.65 * 16, 0.41 * 400]) - plain) <= error + [0.1, 2.0]).all()     # to two digits
-
-
-def test_a_start_beyond_either_end_takes_no_time():
-    assert slash_times.stage_two(2)[0] == 0
-    assert slash_times.stage_two(4, 0.3)[1] == 0 < slash_times.stage_two(4, 0.3)[0]
-
-
-def test_prompts_without_a_match_keep_the_loss_up():
-    assert slash_times.stage_two_refined(8, 51)[1] == np.inf
-
-
-def test_odd_lags_share_stage_two_and_even_ones_have_fillers():
-    plain = slash_times.stage_two(5)
-    np.testing.assert_array_equal(slash_times.stage_two(5, lag=7), plain)
-    assert slash_times.stage_two(5, lag=0)[1] < plain[1] < slash_times.stage_two(5, lag=2)[1]
-
 
 # bounds
 
@@ -273,7 +233,7 @@ def test_the_printed_bounds_are_loose(classes, length, product):
     assert first - rest == pytest.approx(product, rel=5e-3)
     assert second == pytest.approx(classes ** 2 * math.log(classes) + 100 * classes * math.log(10 * classes), rel=EXACT)
     assert slash_times.stage_one(classes, length, [math.log(length / epsilon)])[0] < first
-    assert slash_times.stage_two(classes)[1] < second
+    assert slash_match.stage_two(classes)[1] < second
 
 
 @pytest.mark.parametrize("call, name", [
@@ -286,11 +246,18 @@ def test_the_printed_bounds_are_loose(classes, length, product):
     (lambda: slash_times.stage_one_error(4, 51, [-1.0]), "margin"),
     (lambda: slash_times.step_delay(4, 51, [1.0], -0.1), "step"), (lambda: slash_times.phases(4, 51, 1.0), "epsilon"),
     (lambda: slash_times.phases(4, 52, 0.1), "length"), (lambda: slash_times.last_phase(1, 0.1), "classes"),
-    (lambda: slash_times.last_phase(4, 0.0), "epsilon"), (lambda: slash_times.stage_two(1), "classes"),
-    (lambda: slash_times.stage_two(4, 0.0), "loss"), (lambda: slash_times.stage_two(4, lag=-1), "lag"),
-    (lambda: slash_times.stage_two_refined(4, 51, margin=-1.0), "margin"),
-    (lambda: slash_times.stage_two_error(4, 51, -1.0), "loss"), (lambda: slash_times.match_time(2), "classes"),
-    (lambda: slash_times.loss_time(1, 0.1), "classes"), (lambda: slash_times.loss_time(4, 0), "loss"),
+    (lambda: slash_times.last_phase(4, 0.0), "epsilon"), (lambda: slash_match.stage_two(1), "classes"),
+    (lambda: slash_match.stage_two(4, 0.0), "loss"), (lambda: slash_match.stage_two(4, lag=-1), "lag"),
+    (lambda: slash_match.stage_two_refined(4, 51, margin=-1.0), "margin"),
+    (lambda: slash_match.stage_two_error(4, 51, -1.0), "loss"), (lambda: slash_match.match_time(2), "classes"),
+    (lambda: slash_match.loss_time(1, 0.1), "classes"), (lambda: slash_match.loss_time(4, 0), "loss"),
+    (lambda: slash_times.stage_one(2, 51, [1.0], probabilities=(0.5, 0.4)), "sum of probabilities"),
+    (lambda: slash_times.stage_one_error(2, 51, [1.0], probabilities=(0.5, 0.3, 0.2)), "probabilities"),
+    (lambda: slash_times.step_delay(2, 51, [1.0], 1.0, probabilities=(1.0, 0.0)), "probabilities"),
+    (lambda: slash_match.stage_two(2, probabilities=(0.5, 0.4)), "sum of probabilities"),
+    (lambda: slash_match.stage_two_error(2, 51, probabilities=[0.5, 0.5]), "probabilities"),
+    (lambda: training.start_loss(2, probabilities=(0.5, 0.4)), "sum of probabilities"),
+    (lambda: training.plateau_loss(2, probabilities=(0.5, -0.5)), "probabilities"),
     (lambda: slash_times.paper_bounds(4, 51, 2.0, 0.1), "epsilon"),
     (lambda: slash_times.paper_bounds(4, 51, 0.1, 0.0), "loss"),
     (lambda: training.ood_bound(-1.0, 0.1), "norm"), (lambda: training.ood_bound(1.0, -0.1), "loss"),
@@ -300,10 +267,17 @@ def test_bad_input_is_named(call, name):
         call()
 
 
-@given(st.integers(1, 30), st.integers(1, 5))
-def test_losses_at_any_period_are_those_of_the_aggregated_scores(classes, period):
+@given(st.one_of(P, st.integers(1, 30).map(lambda K: (1 / K,) * K)), st.integers(1, 5))
+def test_losses_at_any_period_are_those_of_the_aggregated_scores(p, period):
     def loss(match):
-        total = match / classes + (1 - 1 / classes) + period - 1
-        return ((1 - match / classes / total) ** 2 + (classes - 1) * (1 / classes / total) ** 2) / 2
-    assert training.start_loss(classes, period=period) == pytest.approx(loss(1.0), rel=1e-11, abs=1e-15)   # K = p = 1
-    assert training.plateau_loss(classes, period=period) == pytest.approx(loss(math.e), rel=EXACT, abs=1e-15)
+        total = 0.0
+        for k, x in enumerate(p):
+            weights = [match * y if m == k else y for m, y in enumerate(p)]
+            Z = sum(weights) + period - 1
+            total += x * sum((w / Z - (m == k)) ** 2 for m, w in enumerate(weights)) / 2
+        return total
+    given = None if len(set(p)) == 1 else p
+    found = training.start_loss(len(p), period=period, probabilities=given)
+    assert found == pytest.approx(loss(1.0), rel=1e-11, abs=1e-15)                                    # K = P = 1
+    found = training.plateau_loss(len(p), period=period, probabilities=given)
+    assert found == pytest.approx(loss(math.e), rel=EXACT, abs=1e-15)

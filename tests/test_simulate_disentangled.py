@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tolerances import EXACT, SIGMAS
+from tolerances import EXACT, FLOAT, SIGMAS
 
 from ropesim import schedules
 from ropesim.errors import RopesimError
@@ -74,10 +74,38 @@ def test_the_reduced_gradients_are_those_of_the_matrices(task, seed):
     np.testing.assert_allclose(second[K:], 0, atol=EXACT)
 
 
+@settings(max_examples=30)
+@given(TASKS, seeds)
+def test_keys_that_miss_what_tokens_share_leave_layer_one_untrained(task, seed):
+    """The negative control W_K^T c = 0: scores stay uniform whatever W_Q is, and layer 2 is trained on those."""
+    net, _, tokens, rng = drawn(task, seed)
+    blind = rng.normal(size=2 * PAIRS)
+    blind, w = net._replace(key=blind - blind.mean()), rng.normal(size=task.classes)
+    _, first, second = disentangled.gradients(blind, task, tokens, w)
+    np.testing.assert_allclose(first, 0, atol=EXACT)
+    np.testing.assert_allclose(disentangled.answers(blind, task, tokens, w)[1].sum(axis=1), 1, rtol=EXACT)
+    np.testing.assert_allclose(disentangled.answers(blind, task, tokens, w)[1][-1], 1 / task.length, rtol=FLOAT)
+    still = net._replace(first=np.zeros_like(net.first))
+    np.testing.assert_allclose(second, disentangled.gradients(still, task, tokens, w)[2], atol=FLOAT)
+
+
+@given(st.lists(st.floats(-3.0, 3.0), min_size=2 * PAIRS, max_size=2 * PAIRS), seeds)
+def test_at_the_start_layer_one_learns_by_how_much_keys_see_what_tokens_share(key, seed):
+    task = Task(classes=2, length=9)
+    still, _, tokens, rng = drawn(task, seed)
+    still.first[:] = 0
+    w, common = rng.normal(size=2), np.full(2 * PAIRS, 1 / np.sqrt(2 * PAIRS))
+    whole = disentangled.gradients(still, task, tokens, w)[1]
+    seen = disentangled.gradients(still._replace(key=np.array(key)), task, tokens, w)[1]
+    assert np.abs(whole).max() > 0
+    np.testing.assert_allclose(seen, common @ key * whole, atol=EXACT * np.abs(whole).max())
+
+
 @pytest.mark.parametrize("lag, slow", [(1, 0.0), (0, 0.1), (2, 0.1)])
 def test_gradients_of_the_matrices_are_differences(lag, slow):
     task, h = Task(classes=3, length=7, lag=lag), 1e-5
     net, _, tokens, rng = drawn(task, 2, slow)
+    net = net._replace(key=net.key + 0.3 * rng.normal(size=net.key.size))
     w = rng.normal(size=3)
     net.second[:] += 0.3 * rng.normal(size=net.second.shape)
     _, *got = disentangled.gradients(net, task, tokens, w)
@@ -91,11 +119,13 @@ def test_gradients_of_the_matrices_are_differences(lag, slow):
             assert gradient[at] == pytest.approx((sides[0] - sides[1]) / 2 / h, abs=1e-8)    # h^2, and rounding / h
 
 
-@pytest.mark.parametrize("lag", [0, 1, 2])
-def test_both_descend_alike(lag):
+@pytest.mark.parametrize("lag, p, theta", [
+    (0, None, schedules.half_dft(3)), (1, None, schedules.half_dft(3)), (2, (0.3, 0.7), schedules.half_dft(3)),
+    (1, (0.5, 0.3, 0.2), schedules.default(6, 100.0)), (3, (0.1, 0.9), np.array([2.0, 0.3, 1.1]))])
+def test_both_descend_alike(lag, p, theta):
     """Three steps of stage 1 and three of stage 2, over all prompts and a balanced set of tasks."""
-    task, eta, rate, K = Task(classes=2, length=7, lag=lag), 20.0, 3.0, 2
-    theta = schedules.half_dft(3)
+    K = len(p or (0, 0))
+    task, eta, rate = Task(classes=K, length=7, lag=lag, probabilities=p), 20.0, 3.0
     net, listed = disentangled.network(task, theta), regression.every(task)
     tokens = [row[row < K] for row in listed.shown]
     for step in range(6):
@@ -143,6 +173,10 @@ def test_rows_of_both_layers_are_causal_distributions():
     (lambda: disentangled.network(Task(length=1027), [1.0]), "length"),
     (lambda: disentangled.network(Task(), [1.0], slow=-1.0), "slow"),
     (lambda: disentangled.network(Task(), "x"), "theta"),
+    (lambda: disentangled.network(Task(), []), "number of pairs"),
+    (lambda: disentangled.network(Task(), [1.0], key=np.ones(3)), "shape of key"),
+    (lambda: disentangled.answers(disentangled.network(Task(classes=2, length=5), [1.0]), Task(classes=2, length=5),
+                                  np.array([0.0, 1.0, 0.0]), np.ones(2)), "tokens"),
     (lambda: disentangled.answers(disentangled.network(Task(classes=2, length=5), [1.0]), Task(classes=2, length=5),
                                   np.array([0, 1]), np.ones(2)), "tokens"),
     (lambda: disentangled.answers(disentangled.network(Task(classes=2, length=5), [1.0]), Task(classes=2, length=5),

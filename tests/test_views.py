@@ -196,3 +196,10 @@ def test_what_is_swept_is_no_part_of_the_title():
 
 def test_a_store_without_any_quantity_is_refused():
     assert "holds no quantity" in refused(store(TWO, ()))
+
+
+def test_the_quantities_of_a_training_are_known_and_its_task_is_named():
+    spec = {"train": {"kind": "slash", "classes": 4, "lag": 2}, "sweep": {"train.lag": [1, 2]}}
+    results = xarray.Dataset({f"{name}_predicted": ("train.lag", [1.0, 2.0]) for name in ("log_N", "score")},
+                             attrs={"spec": json.dumps(spec)})
+    assert quantities(results) == ["score", "log_N"] and about(results) == "slash training, K = 4"

@@ -1,9 +1,10 @@
 """Speeds of gradient descent in both stages of slash training, in the mean field: what `slash_times` integrates.
 
-Classes are equally likely. Logits of the second layer are at their mean over prompts, numbers of labels per class at
-their mean or drawn.
+Logits of the second layer are at their mean over prompts, numbers of labels per class at their mean or drawn. Classes
+of one probability share their numbers: K equally likely ones cost as much as one.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,14 +18,19 @@ LEAST_CHANCE = 1e-14
 
 
 class Prompt(NamedTuple):
-    """What the rates read of a prompt, by row (0-based)."""
+    """What the rates read of a prompt, by class and by row (0-based)."""
 
-    classes: int
+    p: np.ndarray           # float64[g], probabilities of classes, each value once
+    alike: np.ndarray       # int64[g], how many classes have it
+    square: np.ndarray      # float64[g], chance that two labels, neither of such a class, are of one class
     lag: int
     inputs: np.ndarray      # float64[N], 1 at tokens that show an input
     labels: np.ndarray      # bool[N]
     own: np.ndarray         # bool[N], rows that hold their lag
     period: int
+
+
+Numbers = tuple[np.ndarray, np.ndarray]     # of labels of the question's class, and their chances
 
 
 class _Weights(NamedTuple):
@@ -35,55 +41,59 @@ class _Weights(NamedTuple):
     plain: float
 
 
-def prompt(classes: int, length: int, lag: int) -> Prompt:
-    """The rows of prompts of a `Task` with equally likely classes. Raises RopesimError as `Task`.
+def prompt(classes: int, length: int, lag: int, probabilities: tuple[float, ...] | None = None) -> Prompt:
+    """The classes and the rows of prompts of a `Task`. Raises RopesimError as `Task`.
 
     >>> prompt(2, 5, 1).labels.tolist()
     [False, True, False, True, False]
     """
-    task = Task(classes=classes, length=length, lag=lag)
+    task = Task(classes=classes, length=length, lag=lag, probabilities=probabilities)
     where = layout(task)
-    return Prompt(classes, lag, (where.shown >= 0).astype(np.float64), where.labelled >= 0,
-                  np.arange(length) >= lag, task.period)
+    p, alike = np.unique(task.weights, return_counts=True)
+    others = alike - np.eye(p.size)
+    return Prompt(p, alike, others @ p ** 2 / (others @ p) ** 2, lag, (where.shown >= 0).astype(np.float64),
+                  where.labelled >= 0, np.arange(length) >= lag, task.period)
 
 
-def rate(classes: int, length: int, margins: np.ndarray, *, lag: int = 1) -> np.ndarray:
+def rate(classes: int, length: int, margins: np.ndarray, *, lag: int = 1,
+         probabilities: tuple[float, ...] | None = None) -> np.ndarray:
     """Mean-field speed of the margin of a slash head, float64[M], in units of eta C_1.
 
     classes: K >= 2; length: N > K tokens, odd; margins: float64[M], nats, of the lag's logit over all others, taken as
-    equal; lag: of the label behind its input. Raises RopesimError otherwise. Rows j = 0 .. N-1, n(j) inputs among
-    their keys apart from the lag's:
+    equal; lag: of the label behind its input; probabilities: p_k > 0 of the classes, None: 1 / K. Raises RopesimError
+    otherwise. Rows j = 0 .. N-1, n(j) inputs among their keys apart from the lag's; by class k of the question:
 
-        S = e^m / (e^m + j),  b = (1 - S) n / (K j),  b' = S + b,  s_k = sum_labels e^b' / (K Z),
-        s_m = sum_labels e^b / (K Z),  u = s_k^2 + (K - 1) s_m^2,
-        G = sum_labels e^b' / (K Z) (1 - 2 s_k + u) S (1 - b') - sum_labels (1 - 1/K) e^b / Z (u - s_m - s_k) S b
-            - sum_others e^b / Z (u - s_k) S b                                         (T-rate)
+        S = e^m / (e^m + j),  b = (1 - S) p_k n / j,  b' = S + b,  s_k = p_k sum_labels e^b' / Z,
+        s_m = p_m sum_labels e^b / Z,  u = sum_m s_m^2,  r = (u - s_k^2) / sum_{m != k} s_m,
+        G_k = p_k sum_labels e^b' / Z (1 - 2 s_k + u) S (1 - b')
+              - (1 - p_k) sum_labels e^b / Z (u - r - s_k) S b - sum_others e^b / Z (u - s_k) S b
+        G = sum_k p_k G_k                                                              (T-rate)
 
     with Z the sum of e^logit. Source: derived here for Cheng et al. 2026 (2601.08297), Stage I of Algorithm 1.
 
     >>> rate(8, 201, [0.0, 5.0]).round(5).tolist()
     [0.00138, 0.01813]
     """
-    found = prompt(classes, length, lag)
+    found = prompt(classes, length, lag, probabilities)
     return np.array([mean_rate(found, m) for m in array("margins", margins, [None])])
 
 
-def lag_rates(prompt: Prompt, logits: np.ndarray, numbers: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def lag_rates(prompt: Prompt, logits: np.ndarray, numbers: list[Numbers]) -> np.ndarray:
     """Mean-field speed of each lag's logit, float64[N], in units of eta C_1; logits: float64[N] at lags 0 to N-1.
 
-    numbers: of labels of the question's class, and their chances, as from `label_numbers`. No checks. O(N log N).
+    numbers: of labels of the question's class, as from `label_numbers`. No checks. O(N log N).
 
-        G(x) = sum_j E_n[g_j] S_{j,j-x} (v_{j-x} - b_j)                                 (T-lags)
+        G(x) = sum_k p_k sum_j E_n[g_j] S_{j,j-x} (v_{j-x} - b_j)                       (T-lags)
 
     g_j: minus the gradient of the loss by row j's logit b_j, with n labels that match; v: for a label that matches 1 at
-    its own input, 1/K at other inputs. Source: ours; slash.md 4.2 has the gradient by lag.
+    its own input, p_k at other inputs. Source: ours; slash.md 4.2 has the gradient by lag.
 
     >>> p = prompt(8, 201, 1)
     >>> g = lag_rates(p, np.zeros(201), label_numbers(p, drawn=False))
     >>> bool(abs(g.sum()) < 1e-15), bool(abs(g[1] - rate(8, 201, [0.0])[0]) < 1e-15)
     (True, True)
     """
-    K, labels, length = prompt.classes, prompt.labels, logits.size
+    labels, length = prompt.labels, logits.size
     size = fft.next_fast_len(2 * length, real=True)
     inputs = fft.rfft(prompt.inputs, size)
     weight = np.exp(logits - logits.max())
@@ -91,13 +101,16 @@ def lag_rates(prompt: Prompt, logits: np.ndarray, numbers: tuple[np.ndarray, np.
     others[prompt.lag] = 0
     score = np.where(prompt.own, weight[prompt.lag] / total, 0.0)
     found = fft.irfft(fft.rfft(others, size) * inputs, size)[:length]
-    blind = np.maximum(found, 0) / (K * total)          # a transform rounds zeros to either side
-    match, other = np.exp(blind + score), np.exp(blind)
-    by = _weights(prompt, match[labels].mean(), other[labels].mean(), other[~labels].sum(), *numbers)
-    hit, miss = np.where(labels, by.match * match, 0.0), np.where(labels, by.other, by.plain) * other
-    seen = fft.irfft(fft.rfft((hit + miss) / total, size) * inputs.conj(), size)[:length] / K
-    seen[prompt.lag] = (hit / total)[prompt.own].sum()
-    return weight * (seen - _tail((hit * (score + blind) + miss * blind) / total))
+    found = np.maximum(found, 0) / total                # a transform rounds zeros to either side
+    hits, guesses, mean = np.zeros((3, length))
+    for p, share, (match, other), by in _classes(prompt, score, found, numbers):
+        hit, miss = np.where(labels, by.match * match, 0.0), np.where(labels, by.other, by.plain) * other
+        hits += share * hit
+        guesses += share * p * (hit + miss)
+        mean += share * (hit * (score + p * found) + miss * p * found)
+    seen = fft.irfft(fft.rfft(guesses / total, size) * inputs.conj(), size)[:length]
+    seen[prompt.lag] = (hits / total)[prompt.own].sum()
+    return weight * (seen - _tail(mean / total))
 
 
 def mean_rate(prompt: Prompt, margin: float) -> float:
@@ -106,51 +119,59 @@ def mean_rate(prompt: Prompt, margin: float) -> float:
     >>> round(mean_rate(prompt(8, 201, 1), 5.0), 5)
     0.01813
     """
-    K, rows = prompt.classes, np.arange(prompt.own.size)
+    rows, labels = np.arange(prompt.own.size), prompt.labels
     score = np.where(prompt.own, 1 / (1 + rows * np.exp(-margin)), 0.0)
     found = np.cumsum(prompt.inputs)
     found[prompt.lag:] -= prompt.inputs[:rows.size - prompt.lag]
-    blind = (1 - score) * found / (K * np.maximum(np.where(prompt.own, rows, rows + 1), 1))
-    other = np.exp(blind)
-    match = other[prompt.labels] * np.exp(score[prompt.labels])
-    weights = _weights(prompt, match.mean(), other[prompt.labels].mean(), other[~prompt.labels].sum(),
-                       *label_numbers(prompt, drawn=False))
-    slope = np.where(prompt.labels, weights.other, weights.plain) * other
-    gain = weights.match * match * score[prompt.labels] * (1 - score[prompt.labels] - blind[prompt.labels])
-    return float(gain.sum() - (slope * score * blind).sum())
+    found *= (1 - score) / np.maximum(np.where(prompt.own, rows, rows + 1), 1)
+    speed = 0.0
+    for p, share, (match, other), by in _classes(prompt, score, found, label_numbers(prompt, drawn=False)):
+        gain = by.match * (match * score * (1 - score - p * found))[labels].sum()
+        speed += share * (gain - (np.where(labels, by.other, by.plain) * other * score * p * found).sum())
+    return float(speed)
 
 
-def _weights(prompt: Prompt, match: float, other: float, plain: float, numbers: np.ndarray,
+def _classes(prompt: Prompt, score: np.ndarray, found: np.ndarray, numbers: list[Numbers],
+             ) -> Iterator[tuple[float, float, tuple[np.ndarray, np.ndarray], _Weights]]:
+    """p of a class, the chance of a question alike, e^logit of rows that match and do not, and what they weigh.
+
+    score: float64[N], of a row on its lag; found: float64[N], of a row on other inputs.
+    """
+    labels = prompt.labels
+    for p, alike, square, drawn in zip(prompt.p, prompt.alike, prompt.square, numbers):
+        match, other = np.exp(p * found + score), np.exp(p * found)
+        sums = match[labels].mean(), other[labels].mean(), other[~labels].sum()
+        by = _weights(int(labels.sum()), square, *sums, *drawn)
+        yield p, alike * p, (match, other), by
+
+
+def _weights(labels: int, square: float, match: float, other: float, plain: float, numbers: np.ndarray,
              chances: np.ndarray) -> _Weights:
     """match and other: mean of e^logit over labels of the question's class and of others; plain: the others' sum."""
-    K, labels = prompt.classes, int(prompt.labels.sum())
     rest = labels - numbers
     total = numbers * match + rest * other + plain
     hit = numbers * match / total
-    each = other ** 2 * _squares(rest, K, chances.size > 1) / total ** 2
+    each = (other / total) ** 2 * (rest ** 2 * square + (rest * (1 - square) if chances.size > 1 else 0.0))
     both = hit ** 2 + each
     return _Weights(float(chances @ (numbers * (1 - 2 * hit + both) / total)) / labels,
                     float(chances @ (rest * (both - hit) / total - each / other)) / labels,
                     float(chances @ ((both - hit) / total)))
 
 
-def _squares(rest: np.ndarray, classes: int, counted: bool) -> np.ndarray:
-    """Expected sum of squares of the other classes' numbers of labels."""
-    return (rest ** 2 + (rest * (classes - 2) if counted else 0.0)) / (classes - 1)
+def label_numbers(prompt: Prompt, *, drawn: bool = True) -> list[Numbers]:
+    """How many labels are of the question's class, float64[n], and the chances, for each p: binomial, or the mean.
 
-
-def label_numbers(prompt: Prompt, *, drawn: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """How many labels are of the question's class, float64[n], and the chances: binomial, or the mean if not drawn.
-
-    >>> [x.round(3).tolist() for x in label_numbers(prompt(2, 5, 1))]
-    [[0.0, 1.0, 2.0], [0.25, 0.5, 0.25]]
+    >>> [[x.round(3).tolist() for x in pair] for pair in label_numbers(prompt(2, 5, 1))]
+    [[[0.0, 1.0, 2.0], [0.25, 0.5, 0.25]]]
     """
-    labels, share = int(prompt.labels.sum()), 1 / prompt.classes
-    if not drawn:
-        return np.array([labels * share]), np.array([1.0])
-    n = np.arange(labels + 1.0)
-    chance = np.exp(gammaln(labels + 1) - gammaln(n + 1) - gammaln(labels - n + 1) + n * np.log(share)
-                    + (labels - n) * np.log1p(-share))
+    labels = int(prompt.labels.sum())
+    return [_binomial(labels, p) if drawn else (np.array([labels * p]), np.ones(1)) for p in prompt.p]
+
+
+def _binomial(trials: int, p: float) -> Numbers:
+    n = np.arange(trials + 1.0)
+    chance = np.exp(gammaln(trials + 1) - gammaln(n + 1) - gammaln(trials - n + 1) + n * np.log(p)
+                    + (trials - n) * np.log1p(-p))
     return n[chance > LEAST_CHANCE], chance[chance > LEAST_CHANCE]
 
 
@@ -162,48 +183,63 @@ def _tail(x: np.ndarray) -> np.ndarray:
 # Stage II
 
 class MatchRows(NamedTuple):
-    """What Stage II reads: nodes over first-layer scores, numbers of labels that match, and of each kind of row."""
+    """What Stage II reads of questions whose class has one probability; numbers may be per example of a long prompt."""
 
-    classes: int
+    p: float
+    alike: int              # how many classes have it
+    rest: np.ndarray        # float64[g], probabilities of the other classes, each value once
+    classes: np.ndarray     # int64[g], how many other classes have it
     period: int
     score: np.ndarray       # S, and the share of the rows
     share: np.ndarray
-    numbers: np.ndarray     # and their chances
+    numbers: np.ndarray     # of labels that match, and their chances
     chances: np.ndarray
-    labels: int
-    sighted: int            # whose first layer sees a label
-    blank: int
-    first: np.ndarray       # of a row that is an input and sees itself: 1 if it is a match; nan where there is none
+    labels: float
+    sighted: float          # whose first layer sees a label
+    blank: float
+    first: np.ndarray       # of a row that is an input and no label: 1 if it is a match; nan where there is none
+    itself: float           # its score on itself
 
 
 def match_loss(rows: MatchRows, x: np.ndarray) -> tuple[float, np.ndarray]:
-    """Mean-field loss of Stage II at logits x = (B, b, o), and its gradient, that by b per class. No checks.
+    """Mean-field loss of Stage II at logits x = (B, b_1 .. b_g, o), and its gradient, those by b per class. No checks.
 
-        L = E_n ((1 - s_k)^2 + sum s_m^2) / 2,  logit of a row = S own + (1 - S) mean       (T-second-finite)
+        L_k = E_n ((1 - s_k)^2 + sum s_m^2) / 2,  logit of a row = S own + (1 - S) mean     (T-second-finite)
 
-    own: B, b, o or 0, of a row that sees its match, another input, a label or nothing. A first row that is an input
-    sees itself alone and is no label, nor is at lag 0 the question. Source: ours.
+    own: B, b_m, o or 0, of a row that sees its match, another input, a label or nothing. A first row that is an input
+    sees itself alone and is no label. At lag 0 (period 1) rows see inputs with their labels, B + o or b_m + o, and the
+    question, the last row, has no label. Source: ours.
 
     >>> one = np.ones(1)
-    >>> rows = MatchRows(4, 2, one, one, one, one, 4, 4, 0, one * np.nan)
+    >>> rows = MatchRows(1 / 4, 4, one / 4, np.array([3]), 2, one, one, one, one, 4, 4, 0, one * np.nan, 1)
     >>> loss, gradient = match_loss(rows, np.array([1.0, 0.0, 0.0]))
     >>> round(loss, 3), gradient.round(3).tolist()
     (0.275, [-0.154, 0.028, 0.07])
     """
-    K, S = rows.classes, rows.score[:, None]
-    mean = np.array([1 / K, 1 - 1 / K, 1.0 if rows.period > 1 else 0.0]) / rows.period
-    match, other, sighted, blank = (S * own + (1 - S) * mean for own in np.vstack([np.eye(3), np.zeros(3)]))
-    kinds = [np.exp(kind @ x) * rows.share for kind in (match, other, sighted, blank)]
-    E = [kind.sum() for kind in kinds]
-    slopes = np.array([kind @ slope for kind, slope in zip(kinds, (match, other, sighted, blank))])
-    n, rest = rows.numbers, rows.labels - rows.numbers
-    edge = np.nan_to_num(np.array([rows.first * np.exp(x[0]), (1 - rows.first) * np.exp(x[1])]))
-    total = n * E[0] + rest * E[1] + rows.sighted * E[2] + rows.blank * E[3] + edge.sum(axis=0)
+    S, q = rows.score, rows.rest / (rows.classes @ rows.rest)
+    mean, own = np.concatenate([[rows.p], rows.classes * rows.rest, [1.0]]) / rows.period, np.append(x, 0.0)
+    own[:-2] += x[-1] * (rows.period == 1)
+    kinds = rows.share * np.exp(np.multiply.outer(own, S) + (1 - S) * (mean @ x))
+    E, share = kinds.sum(axis=1), rows.classes * q
+    n, left, seen = rows.numbers, rows.labels - rows.numbers, np.nan_to_num(np.array([rows.first, 1 - rows.first]))
+    first = np.append(1.0, share) * np.exp(rows.itself * x[:-1] + (1 - rows.itself) * (mean @ x))
+    total = (n * E[0] + left * (share @ E[1:-2]) + rows.sighted * E[-2] + rows.blank * E[-1]
+             + first[0] * seen[0] + first[1:].sum() * seen[1])
     hit = n * E[0] / total
-    each = E[1] ** 2 * _squares(rest, K, rows.chances.size > 1) / total ** 2
-    pull = (1 - hit) * hit - each               # d loss by the log of the total, its parts held fixed
-    by = np.array([rows.chances @ part for part in (
-        (pull * n - (1 - hit) * n) / total, pull * rest / total + each / E[1],
-        pull * rows.sighted / total, pull * rows.blank / total)])
-    gradient = by @ slopes + np.append((pull * edge / total) @ rows.chances, 0.0)
-    return float(rows.chances @ ((1 - hit) ** 2 + each)) / 2, gradient / np.array([1.0, K - 1.0, 1.0])
+    squares = np.multiply.outer(share * q, left ** 2)        # of the numbers of labels, summed over a value's classes
+    if rows.chances.size > 1:
+        squares += np.multiply.outer(share * (1 - q), left)
+    each = squares * (E[1:-2, None] / total) ** 2
+    every = each.sum(axis=0)
+    loss = rows.chances @ ((1 - hit) ** 2 + every) / 2
+    pull = rows.chances * ((1 - hit) * hit - every) / total          # d loss by the total, its parts held fixed
+    by = np.concatenate([
+        [pull @ n - (rows.chances * (1 - hit) / total) @ n], pull @ left * share + each @ rows.chances / E[1:-2],
+        [pull.sum() * rows.sighted, pull.sum() * rows.blank]])
+    gradient = by[:-1] * (kinds[:-1] @ S)
+    gradient[-1] += gradient[:-1].sum() * (rows.period == 1)
+    gradient += by @ (kinds @ (1 - S)) * mean
+    first *= np.repeat(seen @ pull, [1, q.size])
+    gradient += first.sum() * (1 - rows.itself) * mean
+    gradient[:-1] += rows.itself * first
+    return float(loss), gradient / np.concatenate([[1], rows.classes, [1]])

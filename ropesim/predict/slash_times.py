@@ -1,31 +1,35 @@
-"""When gradient descent makes a slash head: times of both training stages, mean field and the next order.
+"""When gradient descent makes a slash head: times of Stage I, mean field and the next order, and the printed bounds.
 
-Classes are equally likely. Stage I is in units of 1 / (eta C_1), Stage II of 1 / eta_2; steps are small throughout.
+Times are in units of 1 / (eta C_1); steps are small throughout. Classes are equally likely unless their probabilities
+are given; the closed forms know no others.
 """
 
+from collections.abc import Callable
+
 import numpy as np
-from scipy.integrate import solve_ivp
+from scipy import fft
 
 from ..errors import RopesimError, array, number, whole
 from ..slash_task import Task
-from .slash_rates import MatchRows, label_numbers, lag_rates, match_loss, mean_rate
+from .slash_rates import Prompt, label_numbers, lag_rates, mean_rate
 from .slash_rates import prompt as rows_of
+from .training import cosines
 
 NODES = 24          # Gauss-Legendre nodes from one margin to the next; doubling them changes nothing in 1e-9
 STRIDE = 0.5        # nats of margin in a Runge-Kutta step of the refined Stage I; halving it: 1e-5
 HIGHEST = 25        # nats: beyond, 1 - S drowns in rounding
-STALLED = 3         # times as many steps as the margin alone would need
-ROWS = 8            # nodes over the rows in the refined Stage II
+TURN = 1.0          # nats that any two logits move against each other in such a step, at most
+STALLED = 30        # times as many steps as the margin alone would need
+STILL = 1e-9        # of the fastest speed: less is rounding
 
 
-# Stage I
-
-def stage_one(classes: int, length: int, margins: np.ndarray, *, lag: int = 1) -> np.ndarray:
+def stage_one(classes: int, length: int, margins: np.ndarray, *, lag: int = 1,
+              probabilities: tuple[float, ...] | None = None) -> np.ndarray:
     """Mean-field times at which the margin of a slash head passes `margins`, float64[M], in units of 1 / (eta C_1).
 
     classes: K >= 2; length: N > K tokens, odd; margins: float64[M], nats, from 0 to 25; lag: of the label behind its
-    input. Raises RopesimError otherwise. For frequencies that make a pulse of height C_1 (half a DFT: N / 2) and
-    small steps. Its error is `stage_one_error`.
+    input; probabilities: p_k > 0 of the K classes, None: 1 / K each. Raises RopesimError otherwise. For frequencies
+    that make a pulse of height C_1 (half a DFT: N / 2) and small steps. Its error is `stage_one_error`.
 
         tau(m) = int_0^m dx / G(x)                                                     (T-time)
 
@@ -35,7 +39,7 @@ def stage_one(classes: int, length: int, margins: np.ndarray, *, lag: int = 1) -
     >>> stage_one(4, 201, np.log([201, 201 ** 1.5])).round().tolist()
     [591.0, 821.0]
     """
-    prompt, margins = rows_of(classes, length, lag), _margins(margins)
+    prompt, margins = rows_of(classes, length, lag, probabilities), _margins(margins)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     ends, where = np.unique(np.append(0.0, margins), return_inverse=True)
     widths = np.diff(ends)
@@ -45,65 +49,112 @@ def stage_one(classes: int, length: int, margins: np.ndarray, *, lag: int = 1) -
 
 
 def stage_one_refined(classes: int, length: int, margins: np.ndarray, *, lag: int = 1,
+                      probabilities: tuple[float, ...] | None = None, theta: np.ndarray | None = None,
                       counted: bool = True) -> np.ndarray:
     """Times of `stage_one` to the next order: every lag has its own logit, and the numbers of labels per class vary.
 
-    Arguments as for `stage_one`; counted = False leaves the numbers at their mean. The margin is over the largest of
-    the other lags. O(N log N) a step. nan beyond a margin at which another lag catches up, far above log(N^1.5): the
-    first rows do not hold the lag, and strengthen those they hold.
+    Arguments as for `stage_one`; theta: float64[B], any frequencies, rad/token, None: a pulse; counted = False leaves
+    the numbers at their mean. The margin is over the largest of the other lags. O(N log N) a step. nan beyond a margin
+    at which another lag catches up: the first rows do not hold the lag, and strengthen those they hold, of a pulse at
+    margins far above log(N^1.5); and frequencies with a common period below N never tell some lags apart.
 
-        da(x) / dtau = G(x),  G(x) = sum_j E_n[g_j] S_{j,j-x} (v_{j-x} - b_j)            (T-lags)
+        da(x) / dtau = G(x),  G(x) = sum_k p_k sum_j E_n[g_j] S_{j,j-x} (v_{j-x} - b_j)   (T-lags)
 
     g_j: minus the gradient by the logit of row j, given the n of N_in labels that match; v: 1 at the lag's own input
-    and 1/K at others. Source: ours.
+    and p_k at others. With theta the speeds are those of (T-table). Source: ours.
 
     >>> stage_one_refined(4, 51, np.log([51, 51 ** 1.5])).round().tolist()
     [248.0, 395.0]
     """
-    prompt, margins = rows_of(classes, length, lag), _margins(margins)
-    numbers = label_numbers(prompt, drawn=counted)
-    others = np.flatnonzero(np.arange(length) != lag)
-    last = max(margins.max(initial=0.0), 1e-9)
-    steps = int(np.ceil(last / STRIDE))
-    logits, now, margin = np.zeros(length), 0.0, 0.0
-    path: list[tuple[float, float, float]] = []
-    while len(path) <= STALLED * steps:
-        first = lag_rates(prompt, logits, numbers)
-        rival = others[np.lexsort((first[others], logits[others]))[-1]]
-        path.append((logits[lag] - logits[rival], now, 1 / (first[lag] - first[rival])))
-        if path[-1][0] >= last or path[-1][0] < margin or path[-1][2] <= 0:
-            break
-        margin, step = path[-1][0], last / steps * path[-1][2]
-        second = lag_rates(prompt, logits + step / 2 * first, numbers)
-        third = lag_rates(prompt, logits + step / 2 * second, numbers)
-        fourth = lag_rates(prompt, logits + step * third, numbers)
-        logits, now = logits + step / 6 * (first + 2 * second + 2 * third + fourth), now + step
-    reached, times, slopes = np.array(path).T
+    prompt, margins = rows_of(classes, length, lag, probabilities), _margins(margins)
+    reached, times, slopes = _course(prompt, margins.max(initial=0.0), theta, counted)
+    if reached.size < 2:
+        return np.where(margins == 0, 0.0, np.nan)
     found = _hermite(np.minimum(margins, reached.max()), reached, times, slopes)
     return np.where(margins <= reached.max(), found, np.nan)
 
 
-def stage_one_error(classes: int, length: int, margins: np.ndarray, *, lag: int = 1) -> np.ndarray:
+def _course(prompt: Prompt, last: float, theta: np.ndarray | None, counted: bool) -> np.ndarray:
+    """Margins, times and d time / d margin until `last` is reached or the margin stalls, float64[3, n]."""
+    numbers = label_numbers(prompt, drawn=counted)
+    lag, length = prompt.lag, len(prompt.inputs)
+    mixed = np.array if theta is None else mixing(theta, length)
+    others = np.flatnonzero(np.arange(length) != lag)
+    last = max(last, 1e-9)
+    steps = int(np.ceil(last / STRIDE))
+    logits, now, margin = np.zeros(length), 0.0, 0.0
+    path: list[tuple[float, float, float]] = []
+
+    def speeds(logits: np.ndarray) -> np.ndarray:
+        return mixed(lag_rates(prompt, logits, numbers))
+    while len(path) <= STALLED * steps:
+        first = speeds(logits)
+        rival = others[np.lexsort((first[others], logits[others]))[-1]]
+        speed, before, margin = first[lag] - first[rival], margin, logits[lag] - logits[rival]
+        if speed <= STILL * np.ptp(first) or margin < before:
+            break
+        path.append((margin, now, 1 / speed))
+        if margin >= last:
+            break
+        step = min(last / steps / speed, TURN / np.ptp(first))
+        second = speeds(logits + step / 2 * first)
+        third = speeds(logits + step / 2 * second)
+        fourth = speeds(logits + step * third)
+        logits, now = logits + step / 6 * (first + 2 * second + 2 * third + fourth), now + step
+    return np.array(path).reshape(-1, 3).T
+
+
+def mixing(theta: np.ndarray, length: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What frequencies make of speeds by lag, float64[N] to float64[N], both in units of eta C_1.
+
+    theta: float64[B], rad/token; length: N >= 2 tokens. Raises RopesimError otherwise. Where C_1 is 0 nothing moves.
+
+        da(x) / dtau = (1 / C_1) sum_u kappa(x - u) G(u),  C_1 = kappa(0) - mean_{1 <= x < N} kappa(x)     (T-table)
+
+    Source: ours; Cheng et al. 2026 (2601.08297), eq. 11, have a pulse, for which it changes nothing.
+
+    >>> mixing(2 * np.pi / 3 * np.ones(1), 3)(np.array([1.0, -0.5, -0.5])).round(12).tolist()
+    [1.0, -0.5, -0.5]
+    """
+    kappa = cosines(theta, length)
+    height = kappa[0] - kappa[1:].mean()
+    if height <= STILL * kappa[0]:
+        return np.zeros_like
+    size = fft.next_fast_len(3 * length, real=True)
+    spectrum = fft.rfft(np.concatenate([kappa[:0:-1], kappa]) / height, size)
+
+    def mixed(rates: np.ndarray) -> np.ndarray:
+        return np.array(fft.irfft(fft.rfft(rates, size) * spectrum, size)[length - 1:2 * length - 1])
+    return mixed
+
+
+def stage_one_error(classes: int, length: int, margins: np.ndarray, *, lag: int = 1,
+                    probabilities: tuple[float, ...] | None = None, theta: np.ndarray | None = None) -> np.ndarray:
     """Error of `stage_one`, float64[M], in its units: the sizes of what `stage_one_refined` adds, summed.
 
-    Arguments as for `stage_one`. nan as there. Not in it: steps that are not small, the noise of batches.
+    Arguments as for `stage_one_refined`, of which it is the error where theta is given: twice what the numbers of
+    labels change. nan as there. Not in it: steps that are not small, the noise of batches.
 
-        |tau_lags - tau| + |tau_counts - tau_lags|                                     (T-time-error)
+        |tau_lags - tau| + |tau_counts - tau_lags|;  2 |tau_counts - tau_lags| with theta       (T-time-error)
 
     Source: ours.
 
     >>> (stage_one_error(4, 51, np.log([51, 51 ** 1.5])) / stage_one(4, 51, np.log([51, 51 ** 1.5]))).round(3).tolist()
     [0.043, 0.082]
     """
-    plain = stage_one(classes, length, margins, lag=lag)
-    lags = stage_one_refined(classes, length, margins, lag=lag, counted=False)
-    return np.abs(lags - plain) + np.abs(stage_one_refined(classes, length, margins, lag=lag) - lags)
+    lags, counts = (stage_one_refined(classes, length, margins, lag=lag, probabilities=probabilities, theta=theta,
+                                      counted=counted) for counted in (False, True))
+    if theta is not None:
+        return 2 * np.abs(counts - lags)
+    plain = stage_one(classes, length, margins, lag=lag, probabilities=probabilities)
+    return np.abs(lags - plain) + np.abs(counts - lags)
 
 
-def step_delay(classes: int, length: int, margins: np.ndarray, step: float, *, lag: int = 1) -> np.ndarray:
+def step_delay(classes: int, length: int, margins: np.ndarray, step: float, *, lag: int = 1,
+               probabilities: tuple[float, ...] | None = None, theta: np.ndarray | None = None) -> np.ndarray:
     """By how much steps of gradient descent delay `stage_one`, float64[M], in its units, to first order in the step.
 
-    Arguments as for `stage_one`; step >= 0: eta C_1 of one step.
+    Arguments as for `stage_one_refined`; step >= 0: eta C_1 of one step. nan as there.
 
         (step / 2) log(G(m) / G(0))                                                    (T-step)
 
@@ -112,8 +163,15 @@ def step_delay(classes: int, length: int, margins: np.ndarray, step: float, *, l
     >>> step_delay(4, 201, [np.log(201)], 8.2).round(1).tolist()
     [9.8]
     """
-    speeds = np.array([mean_rate(rows_of(classes, length, lag), m) for m in np.append(0.0, _margins(margins))])
-    return number("step", step, least=0) / 2 * np.log(speeds[1:] / speeds[0])
+    prompt, margins = rows_of(classes, length, lag, probabilities), _margins(margins)
+    step = number("step", step, least=0)
+    if theta is None:
+        speeds = np.array([mean_rate(prompt, m) for m in np.append(0.0, margins)])
+        return step / 2 * np.log(speeds[1:] / speeds[0])
+    reached, _, slopes = _course(prompt, margins.max(initial=0.0), theta, True)
+    if not reached.size:
+        return np.full(margins.shape, np.nan)
+    return step / 2 * np.interp(margins, reached, np.log(slopes[0] / slopes), right=np.nan)
 
 
 def phases(classes: int, length: int, epsilon: float) -> tuple[float, float]:
@@ -137,127 +195,21 @@ def phases(classes: int, length: int, epsilon: float) -> tuple[float, float]:
 def last_phase(classes: int, epsilon: float) -> float:
     """Duration of Stage I's last phase, margin log N to log(N / epsilon), for long prompts, in units of 1 / (eta C_1).
 
-    classes: K >= 2; 0 < epsilon < 1. Raises RopesimError otherwise. At lag 1.
+    classes: K >= 2, equally likely; 0 < epsilon < 1. Raises RopesimError otherwise. At lag 1; the limit for small
+    epsilon, approached as epsilon log(1 / epsilon).
 
-        2 (1 / epsilon - 1) / (2 L_I s (1 - 1 / (2K))),   s = e / (2K - 1 + e)            (T-last-phase)
+        2 (1 / epsilon - 1) / (2 L_I s),   s = e / (2K - 1 + e)                          (T-last-phase)
 
     Source: derived here for Cheng et al. 2026 (2601.08297), Theorem 5.3.
 
     >>> round(last_phase(4, 1601 ** -0.5))
-    579
+    507
     """
     classes, epsilon = whole("classes", classes, least=2), _share(epsilon)
     others = 2 * classes - 1
     match = np.e / (others + np.e)
     twice_loss = (1 - match) ** 2 + (classes - 1) / (others + np.e) ** 2
-    return float(2 * (1 / epsilon - 1) / (twice_loss * match * (1 - 1 / (2 * classes))))
-
-
-# Stage II
-
-def stage_two(classes: int, loss: float = 0.01, *, lag: int = 1) -> np.ndarray:
-    """Times of Stage II after a perfect slash head, long prompts, small steps: float64[2], in units of 1 / eta_2.
-
-    The first is when the match's logit B reaches log K, the second when the loss falls to `loss`. classes: K >= 2; loss
-    above 0; lag as for `stage_one`. Raises RopesimError otherwise. Either is 0 where the start is there. With b and o
-    the logits of other labels and of tokens that see a label, and L = (1 - 2 s_k + u) / 2:
-
-        dB = (2/K) s_k L,  db = (1/K) s_m (u - s_m - s_k),  do = (1/K) s_o (u - s_k) per time     (T-second)
-
-    from (1, 0, 0). Source: derived here for Cheng et al. 2026 (2601.08297), Stage II of Algorithm 1.
-
-    >>> stage_two(8).round(1).tolist()
-    [61.1, 344.0]
-    """
-    loss = number("loss", loss, above=0)
-    classes, lag = whole("classes", classes, least=2), whole("lag", lag, least=0)
-    period = Task(classes=classes, length=4 * (classes + lag) + 1, lag=lag).period
-    one = np.array([1.0])
-    return _second(MatchRows(classes, period, one, one, one, one, labels=classes, sighted=classes * min(period - 1, 1),
-                             blank=classes * max(period - 2, 0), first=one * np.nan), loss)
-
-
-def stage_two_refined(classes: int, length: int, loss: float = 0.01, *, margin: float | None = None,
-                      lag: int = 1) -> np.ndarray:
-    """Times of `stage_two` at a finite length: the slash has only its `margin`, the numbers of labels per class vary.
-
-    classes, length and lag as for `stage_one`; margin >= 0 of the first layer when Stage II starts, log(N^1.5) unless
-    given. A time is inf where the loss stays above: a prompt may hold no label of its question's class.
-
-        L(B, b, o) = E_n E_rows[...] at S = e^m / (e^m + j),  d(B, b, o) = -(1/K) (dL/dB, dL/db / (K - 1), dL/do)
-                                                                                       (T-second-finite)
-
-    Source: ours.
-
-    >>> stage_two_refined(8, 401).round().tolist()
-    [64.0, 386.0]
-    """
-    prompt, loss = rows_of(classes, length, lag), number("loss", loss, above=0)
-    margin = 1.5 * np.log(length) if margin is None else number("margin", margin, least=0)
-    nodes, weights = np.polynomial.legendre.leggauss(ROWS)
-    score = 1 / (1 + (nodes + 1) / 2 * length * np.exp(-margin))
-    labels = int(prompt.labels.sum())
-    numbers, chances = label_numbers(prompt)
-    edge = int(not lag or prompt.inputs[0] == 1)
-    first = np.full(numbers.size, 1.0 if edge else np.nan)      # the question, at lag 0
-    if lag and edge:
-        first = np.repeat([1.0, 0.0], numbers.size)
-        chances = np.concatenate([chances * numbers, chances * (labels - numbers)]) / labels
-        numbers = np.tile(numbers, 2)
-    sighted = min(labels, length - labels - edge) if lag else 0
-    return _second(MatchRows(classes, prompt.period, score, weights / 2, numbers, chances, labels, sighted,
-                             blank=length - labels - sighted - edge, first=first), loss)
-
-
-def stage_two_error(classes: int, length: int, loss: float = 0.01, *, margin: float | None = None,
-                    lag: int = 1) -> np.ndarray:
-    """Error of `stage_two` at a finite length, float64[2], in its units: what `stage_two_refined` adds.
-
-    Arguments as for `stage_two_refined`. Not in it: steps that are not small and the noise of batches.
-
-        |T_finite - T|                                                                 (T-second-error)
-
-    Source: ours.
-
-    >>> stage_two_error(8, 401).round().tolist()
-    [3.0, 42.0]
-    """
-    return np.abs(stage_two_refined(classes, length, loss, margin=margin, lag=lag) - stage_two(classes, loss, lag=lag))
-
-
-def match_time(classes: int) -> float:
-    """Leading time at which the match's logit reaches log K in Stage II, in units of 1 / eta_2; it nears 2 K^2 / e.
-
-    classes: K >= 3, as below its start is above. Raises RopesimError otherwise. 7 to 13 % late at K from 4 to 128.
-
-        K (F(1) - F(e / K)),   F(y) = y^2 / 8 + 3 y / 2 + 3 log y - 2 / y                   (T-second-match)
-
-    Source: derived here; K^2 log K in Cheng et al. 2026 (2601.08297), Theorem 5.3.
-
-    >>> round(match_time(8), 1)
-    65.8
-    """
-    classes = whole("classes", classes, least=3)
-
-    def F(y: float) -> float:
-        return float(y ** 2 / 8 + 3 * y / 2 + 3 * np.log(y) - 2 / y)
-    return classes * (F(1) - F(np.e / classes))
-
-
-def loss_time(classes: int, loss: float) -> float:
-    """Leading time at which Stage II reaches a loss that tends to 0, in units of 1 / eta_2; the true one is larger.
-
-    classes: K >= 2; loss above 0. Raises RopesimError otherwise. What lasts are the scores of other classes.
-
-        K^2 / (4 (K + 1) loss)                                                         (T-second-loss)
-
-    Source: ours; K log(K loss^(-1/2)) / loss in Cheng et al. 2026 (2601.08297), Theorem 5.3.
-
-    >>> round(loss_time(4, 1e-5)), round(stage_two(4, 1e-5)[1])
-    (80000, 80974)
-    """
-    classes = whole("classes", classes, least=2)
-    return classes ** 2 / (4 * (classes + 1) * number("loss", loss, above=0))
+    return float(2 * (1 / epsilon - 1) / (twice_loss * match))
 
 
 def paper_bounds(classes: int, length: int, epsilon: float, loss: float) -> tuple[float, float]:
@@ -280,8 +232,6 @@ def paper_bounds(classes: int, length: int, epsilon: float, loss: float) -> tupl
             float(classes ** 2 * np.log(classes) + classes * np.log(classes / np.sqrt(loss)) / loss))
 
 
-# integration
-
 def _hermite(x: np.ndarray, at: np.ndarray, values: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     i = np.clip(np.searchsorted(at, x, side="right") - 1, 0, at.size - 2)
     width = at[i + 1] - at[i]
@@ -289,26 +239,6 @@ def _hermite(x: np.ndarray, at: np.ndarray, values: np.ndarray, slopes: np.ndarr
     return (values[i] * (1 + 2 * s) * (1 - s) ** 2 + values[i + 1] * s ** 2 * (3 - 2 * s)
             + width * s * (1 - s) * (slopes[i] * (1 - s) - slopes[i + 1] * s))
 
-
-def _second(rows: MatchRows, loss: float) -> np.ndarray:
-    """Times at which B = log K and at which the loss is reached; inf where that is never."""
-    def reached(_: float, x: np.ndarray) -> float:
-        return float(x[0] - np.log(rows.classes))
-
-    def done(_: float, x: np.ndarray) -> float:
-        return match_loss(rows, x)[0] - loss
-    start, end = np.array([1.0, 0.0, 0.0]), 100 * (rows.classes ** 2 + rows.classes / loss)
-    done.terminal = True    # type: ignore[attr-defined]
-    if done(0, start) <= 0:
-        end = 0.0 if reached(0, start) >= 0 else end
-        done.terminal = False   # type: ignore[attr-defined]
-    found = solve_ivp(lambda _, x: -match_loss(rows, x)[1] / rows.classes, (0.0, end), start, "LSODA",
-                      events=[reached, done], rtol=1e-9, atol=1e-9)
-    times = [float(t[0]) if t.size else np.inf for t in found.t_events]
-    return np.array([0.0 if f(0, start) <= 0 else t for f, t in zip((lambda t, x: -reached(t, x), done), times)])
-
-
-# input
 
 def _margins(margins: np.ndarray) -> np.ndarray:
     margins = array("margins", margins, [None])

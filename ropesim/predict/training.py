@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..errors import RopesimError, array, number, whole
+from ..slash_task import Task
 from .attention import lag_logits
 
 ROUNDING = 4e-15     # of a sum of cosines, per pair
@@ -21,7 +22,7 @@ def peak_gap(theta: np.ndarray, length: int) -> float:
     >>> round(peak_gap([2 * np.pi / 3], 3), 12), peak_gap([2 * np.pi / 3], 4)
     (1.5, 0.0)
     """
-    kappa = _cosines(theta, length)
+    kappa = cosines(theta, length)
     gap = float(kappa[0] - kappa[1:].max())
     return gap if gap > ROUNDING * np.size(theta) else 0.0
 
@@ -79,7 +80,7 @@ def pulse_constant(theta: np.ndarray, length: int) -> float:
     >>> pulse_constant([2 * np.pi / 3], 3) < 1e-14
     True
     """
-    kappa = _cosines(theta, length)
+    kappa = cosines(theta, length)
     high, low = kappa[1:].max(), kappa[1:].min()
     fall = kappa[0] - low
     share = (high - low) / (2 * fall) if fall > ROUNDING * np.size(theta) else 0.5
@@ -102,39 +103,40 @@ def pulse_bound(pairs: int, length: int) -> float:
     return float(np.sqrt(max(length - 1 - 2 * pairs, 0)))
 
 
-def start_loss(classes: int, *, period: int = 2) -> float:
+def start_loss(classes: int, *, period: int = 2, probabilities: tuple[float, ...] | None = None) -> float:
     """Loss of in-context regression before training, for infinitely long prompts.
 
-    classes: K >= 1 equally likely inputs, orthonormal; period: p >= 1 tokens to an example, 2 at odd lags. Raises
-    RopesimError otherwise.
+    classes: K >= 1 inputs, orthonormal; period: P >= 1 tokens to an example, 2 at odd lags; probabilities: p_k > 0 of
+    the inputs, None: 1 / K each. Raises RopesimError otherwise.
 
-        L = 1/2 - 1 / (p K) + 1 / (2 p^2 K),  at p = 2: 1/2 - 3 / (8 K)           (C-slash-loss-start)
+        L = 1/2 - 1 / (P K) + 1 / (2 P^2 K),  at P = 2: 1/2 - 3 / (8 K)           (C-slash-loss-start)
+        L = 1/2 - (1 / P - 1 / (2 P^2)) sum_k p_k^2                               (T-loss)
 
     Source: derived here for Cheng et al. 2026 (2601.08297), section 5, eq. 17.
 
     >>> start_loss(3)
     0.375
     """
-    classes, period = whole("classes", classes, least=1), whole("period", period, least=1)
-    return 0.5 - (2 * period - 1) / (2 * period ** 2 * classes)
+    p, period = _probabilities(classes, probabilities), whole("period", period, least=1)
+    return 0.5 - (2 * period - 1) / (2 * period ** 2) * float(p @ p)
 
 
-def plateau_loss(classes: int, *, period: int = 2) -> float:
+def plateau_loss(classes: int, *, period: int = 2, probabilities: tuple[float, ...] | None = None) -> float:
     """Loss of in-context regression between the stages: a perfect first layer, an untrained second; long prompts.
 
-    classes: K >= 1 equally likely inputs, orthonormal; period: p >= 1 tokens to an example, 2 at odd lags. Raises
-    RopesimError otherwise.
+    Arguments and errors as for `start_loss`.
 
-        L_I = ((p K - 1)^2 + K - 1) / (2 (p K - 1 + e)^2)                         (C-slash-loss-plateau)
+        L_I = ((P K - 1)^2 + K - 1) / (2 (P K - 1 + e)^2)                         (C-slash-loss-plateau)
+        L_I = sum_k p_k ((P - p_k)^2 + sum_{m != k} p_m^2) / (2 (P - p_k + e p_k)^2)           (T-loss)
 
     Source: derived here for Cheng et al. 2026 (2601.08297), section 5, eq. 17 and Theorem 5.3.
 
     >>> round(plateau_loss(4), 3)
     0.275
     """
-    classes, period = whole("classes", classes, least=1), whole("period", period, least=1)
-    others = period * classes - 1
-    return float((others ** 2 + classes - 1) / (2 * (others + np.e) ** 2))
+    p, period = _probabilities(classes, probabilities), whole("period", period, least=1)
+    others = (p ** 2).sum() - p ** 2
+    return float(p @ (((period - p) ** 2 + others) / (2 * (period - p + np.e * p) ** 2)))
 
 
 def ood_bound(norm: float, loss: float) -> float:
@@ -152,8 +154,24 @@ def ood_bound(norm: float, loss: float) -> float:
     return number("norm", norm, least=0) * float(np.sqrt(2 * number("loss", loss, least=0)))
 
 
-def _cosines(theta: np.ndarray, length: int) -> np.ndarray:
-    """kappa(0 .. length - 1), float64[length]."""
+def _probabilities(classes: int, probabilities: tuple[float, ...] | None) -> np.ndarray:
+    """p_k, float64[K]; checked as a task's."""
+    classes = whole("classes", classes, least=1)
+    if probabilities is None:
+        return np.full(classes, 1 / classes)
+    return Task(classes=classes, length=2 * classes + 1, probabilities=probabilities).weights
+
+
+def cosines(theta: np.ndarray, length: int) -> np.ndarray:
+    """Sum of the cosines of all pairs by lag, float64[T].
+
+    theta: float64[B], rad/token; length: T >= 2 tokens. Raises RopesimError otherwise.
+
+        kappa(x) = sum_b cos(theta_b x)                                              (T-kernel)
+
+    >>> cosines([2 * np.pi / 3], 3).round(12).tolist()
+    [1.0, -0.5, -0.5]
+    """
     theta = array("theta", theta, [None])
     if not theta.size:
         raise RopesimError("number of pairs", 0, "use at least one frequency")

@@ -16,14 +16,18 @@ class Network(NamedTuple):
     first: np.ndarray     # float64[2B, 2B], W_Q of layer 1 on the coordinates that all tokens share
     second: np.ndarray    # float64[K+2, K+2], W_Q of layer 2 on inputs, mark and value
     theta: np.ndarray     # float64[B]
+    key: np.ndarray       # float64[2B], what W_K of layer 1 reads: W_K = key (1, 0, 1, 0, ...)^T
     slow: float           # angle of every pair of inputs, marks and values
 
 
-def network(task: Task, theta: np.ndarray, *, slow: float = 0.0) -> Network:
+def network(task: Task, theta: np.ndarray, *, key: np.ndarray | None = None, slow: float = 0.0) -> Network:
     """The network before training: 0 in layer 1, the identity in layer 2.
 
-    theta: float64[B], rad/token; slow: rad/token, of the pairs that hold the meaning. At 0 the reduced form is exact;
-    the paper has at most N^-2. Raises RopesimError otherwise, and beyond 1025 tokens.
+    theta: float64[B], rad/token, B >= 1; key: float64[2B], direction that the keys of layer 1 read, None: the tokens'
+    common c, whose entries are (2B)^(-1/2), as in the paper; slow: rad/token, of the pairs that hold the meaning. At 0
+    the reduced form is exact; the paper has at most N^-2. Raises RopesimError otherwise, and beyond 1025 tokens.
+
+        W_K^T c = <key, c> (1, 0, 1, 0, ...): where that is 0, layer 1 gets no gradient        (T-network)
 
     Source: Cheng et al. 2026 (2601.08297), Algorithm 1.
 
@@ -31,9 +35,12 @@ def network(task: Task, theta: np.ndarray, *, slow: float = 0.0) -> Network:
     (2, 2)
     """
     theta = array("theta", theta, [None])
+    if not theta.size:
+        raise RopesimError("number of pairs", 0, "use at least one frequency")
+    key = _common(theta.size) if key is None else array("key", key, [2 * theta.size])
     whole("length", task.length, least=3, most=LONGEST)
     slow = number("slow", slow, least=0)
-    return Network(np.zeros((2 * theta.size, 2 * theta.size)), np.eye(task.classes + 2), theta, slow)
+    return Network(np.zeros((2 * theta.size, 2 * theta.size)), np.eye(task.classes + 2), theta, key, slow)
 
 
 def answers(net: Network, task: Task, tokens: np.ndarray, w: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -96,10 +103,9 @@ class _Done(NamedTuple):
 def _forward(net: Network, task: Task, tokens: np.ndarray, w: np.ndarray) -> _Done:
     B, state = len(net.theta), _embed(len(net.theta), task, tokens, w)
     N, d = state.shape
-    c, ones = state[0, :2 * B], np.tile([1.0, 0.0], B)
     W_Q, W_K = np.zeros((d, d)), np.zeros((d, d))
     W_Q[:2 * B, :2 * B] = net.first
-    W_K[:2 * B, :2 * B] = np.outer(c, ones)                  # W_K^T c = (1, 0, 1, 0, ...), |c| = 1
+    W_K[:2 * B, :2 * B] = np.outer(net.key, np.tile([1.0, 0.0], B))
     angles = np.append(net.theta, np.full(d // 2 - B, net.slow))
     first = _layer(state, W_Q, W_K, np.exp(1j * np.arange(N)[:, None] * angles))
     both = np.hstack([state, first.scores @ state])
@@ -117,16 +123,22 @@ def _embed(B: int, task: Task, tokens: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Rows [c, x, mark, value]; with an odd K a coordinate that is 0 follows x, so that pairs come out even."""
     shown, labelled = layout(task)
     tokens = np.asarray(tokens)
-    if tokens.shape != (shown.max() + 1,) or tokens.min() < 0 or tokens.max() >= task.classes:
+    if tokens.shape != (shown.max() + 1,) or tokens.dtype.kind not in "iu" or not (
+            0 <= tokens.min() and tokens.max() < task.classes):
         raise RopesimError("tokens", tokens, f"give {shown.max() + 1} classes from 0 to {task.classes - 1}")
     w = array("w", w, [task.classes])
     state = np.zeros((task.length, 2 * B + len(_real(task))))
-    state[:, :2 * B] = 1 / np.sqrt(2 * B)
+    state[:, :2 * B] = _common(B)
     at = np.flatnonzero(shown >= 0)
     state[at, 2 * B + tokens[shown[at]]] = 1
     at = np.flatnonzero(labelled >= 0)
     state[at, -2], state[at, -1] = 1, w[tokens[labelled[at]]]
     return state
+
+
+def _common(B: int) -> np.ndarray:
+    """c, which all tokens share."""
+    return np.full(2 * B, 1 / np.sqrt(2 * B))
 
 
 def _real(task: Task) -> np.ndarray:
