@@ -9,11 +9,11 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _MODULES = (
-    "bands", "captures", "case", "charts", "chunks", "claims", "classifier", "compare", "compare_training",
-    "depth_charts", "ensembles", "errors", "export", "gaussians", "grid", "masks", "patterns", "plots", "point",
-    "pool", "predict", "predictions", "pretraining", "processes", "removal", "report", "similarity", "simulate",
-    "slash_task", "sources", "spec", "stacks", "store", "strategies", "studies", "sweep", "testing",
-    "training_charts", "trainings", "views", "wrappers")
+    "bands", "captures", "case", "charts", "chunks", "claims", "classifier", "compare", "compare_training", "datasets",
+    "depth_charts", "ensembles", "errors", "export", "gaussians", "grid", "masks", "patterns", "plots", "point", "pool",
+    "predict", "predictions", "pretraining", "processes", "removal", "report", "similarity", "simulate", "slash_task",
+    "sources", "spec", "stacks", "store", "strategies", "studies", "sweep", "testing", "training_charts", "trainings",
+    "views", "wrappers")
 __all__ = ["RopesimError", "__version__", *_MODULES]
 
 

@@ -129,12 +129,19 @@ def _made(rope: str, length: int | None) -> Bands:
 
 def _config(path: Path, rope: Rope, length: int | None) -> Bands:
     try:
-        mapping = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        mapping = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise RopesimError("rope.config", str(path), f"use a JSON file that can be read ({error})") from None
     if not isinstance(mapping, dict):
         raise RopesimError("rope.config", str(path), "use a config.json that holds a mapping {..}")
-    return _prefixed("rope.config", bands.from_config, mapping, length=length, layer_type=rope.layer_type)
+    return _described(text, length, rope.layer_type)
+
+
+@lru_cache(maxsize=64)
+def _described(config: str, length: int | None, layer_type: str | None) -> Bands:
+    found: Bands = _prefixed("rope.config", bands.from_config, json.loads(config), length=length, layer_type=layer_type)
+    return found
 
 
 def _captured(spec: Spec, head: CapturedHead, folder: Path) -> Case:

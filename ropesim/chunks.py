@@ -51,20 +51,8 @@ def regions(shape: tuple[int, ...], chunk: tuple[int, ...]) -> list[tuple[slice,
             for corner in product(*starts)]
 
 
-def inside(region: tuple[slice, ...], shape: tuple[int, ...]) -> list[int]:
-    """The points of a chunk, in row-major order.
-
-    >>> inside((slice(1, 2), slice(0, 2)), (3, 2))
-    [2, 3]
-    """
-    if not shape:
-        return [0]
-    corners = np.ix_(*(np.arange(part.start, part.stop) for part in region))
-    return [int(n) for n in np.ravel_multi_index(corners, shape).ravel()]
-
-
 class Computed(NamedTuple):
-    """A chunk, and where it was computed."""
+    """A chunk, its arrays of length 1 along what has one value throughout, and where it was computed."""
 
     host: str
     machine: str
@@ -77,7 +65,17 @@ def computed(tables: list[dict[str, Any]], folder: Path, what: Layout) -> Comput
     >>> computed([], Path("."), Layout(("sink",), np.arange(8), 8, ())).machine == machine()
     True
     """
-    return Computed(platform.node(), machine(), block(tables, folder, what))
+    found = block(tables, folder, what)
+    narrow = {name: rows[tuple(slice(None if step else 1) for step in rows.strides)]
+              for name, rows in found.values.items()}              # what is repeated is not sent repeatedly
+    return Computed(platform.node(), machine(), found._replace(values=narrow))
+
+
+def _spread(found: Computed, what: Layout) -> Computed:
+    """A chunk with every array at its full size again, in no more memory."""
+    values = {name: np.broadcast_to(rows, (len(found.block.messages), *what.sizes(name)))
+              for name, rows in found.block.values.items()}
+    return found._replace(block=found.block._replace(values=values))
 
 
 @cache
@@ -109,11 +107,11 @@ def results(points: Grid, folder: Path, what: Layout, wanted: Iterable[tuple[sli
     >>> [region for region, _ in results(points, Path("."), layout(points, Path(".")), regions((3,), (2,)), None)]
     [(slice(0, 2, None),), (slice(2, 3, None),)]
     """
-    jobs = ((region, [points.tables(n) for n in inside(region, points.shape)]) for region in wanted)
+    jobs = ((region, points.part(region)) for region in wanted)
     with _interruptible() as stopped:
         if executor is None:
             for region, tables in jobs:
-                yield region, computed(tables, folder, what)
+                yield region, _spread(computed(tables, folder, what), what)
                 if stopped():
                     raise KeyboardInterrupt
             return
@@ -127,7 +125,7 @@ def results(points: Grid, folder: Path, what: Layout, wanted: Iterable[tuple[sli
             for future in wait(flying, timeout=0.5, return_when=FIRST_COMPLETED).done:
                 with _workers_alive():
                     found = future.result()
-                yield flying.pop(future), found
+                yield flying.pop(future), _spread(found, what)
         if stopped():
             raise KeyboardInterrupt
 

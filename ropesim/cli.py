@@ -98,6 +98,8 @@ def run(source: str | None, out: Path | None, listing: bool, explain: bool, work
         return _explain(tables, folder, asked.as_json)
     if "sweep" in tables:
         return _sweep(tables, folder, out, asked)
+    if "train" in tables:
+        raise RopesimError("sweep", None, "add a [sweep] of [train], or use ropesim train slash for a single run")
     return _single(tables, folder, out, asked.overwrite, asked.as_json, asked.quiet)
 
 
@@ -147,7 +149,7 @@ def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], v
     """Each file is whole or absent; the spec comes first, so that the folder says whose results it holds."""
     import tomli_w
 
-    from . import plots, point, store
+    from . import datasets, plots, point, store
     out.mkdir(parents=True, exist_ok=True)
     if not _holds(out, full):                          # nothing of another spec stays beside these results
         for name in FILES:
@@ -158,7 +160,7 @@ def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], v
     replace(out / "spec.toml", tomli_w.dumps(full).encode())
     replace(out / "table.csv", _csv(rows).encode())
     asked = {name: value for name, value in values.items() if name.split("_")[0] in full["run"]["quantities"]}
-    store.save(store.one(asked, full), out / "results.zarr")
+    store.save(datasets.one(asked, full), out / "results.zarr")
     portrait = point.portrait(case)
     caption = title(full)
     replace(out / "profile.png", plots.png(plots.profile_figure(values, portrait, caption)))
@@ -273,7 +275,7 @@ def _verdict(row: dict[str, Any]) -> str:
 
 
 def _fields() -> str:
-    from . import spec
+    from . import spec, trainings
     lines = ["shipped examples (ropesim run NAME):"]
     for name in spec.examples():
         lines.append(f"  {name:<20}{spec.read(name)[0]['head']['kind']} head")
@@ -286,6 +288,8 @@ def _fields() -> str:
         lines.append(f"    kind = \"{kind}\"".ljust(26) + _signature(model))
     lines.append("  [head.sink]".ljust(26) + _signature(spec.SinkTable))
     lines.append("  [run]".ljust(26) + _signature(spec.Run))
+    lines.append("  [train]".ljust(26) + 'in place of head and run: kind = "slash", ' + ", ".join(
+        f"[{name}]" for name in (*trainings.TASK, *trainings.RUN, "band")))
     lines.append('  [sweep]  "table.field" = [..] or {linspace | geomspace | range | values = [..], dim = ".."}')
     return "\n".join(lines)
 

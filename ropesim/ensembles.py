@@ -166,8 +166,18 @@ class Slash(_Fixed):
         number("strength", self.strength, least=0)
 
     def mean(self, theta: np.ndarray) -> Mean:
-        rotated = theta != 0
-        return Mean(self.strength * np.exp(-1j * theta * self.lag) * rotated, rotated.astype(complex))
+        return slashes(self.lag, self.strength, theta)
+
+
+def slashes(lag: np.ndarray | int, strength: np.ndarray | float, theta: np.ndarray) -> Mean:
+    """The mean of a Slash, or of N: lag and strength float64[N, 1] give q complex128[N, B], and one k for all.
+
+    >>> slashes(np.array([[0.0], [2.0]]), np.array([[1.0], [3.0]]), np.array([np.pi / 4])).q.round(12)
+    array([[1.+0.j],
+           [0.-3.j]])
+    """
+    rotated = theta != 0
+    return Mean(strength * np.exp(-1j * theta * lag) * rotated, rotated.astype(complex))
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,5 +114,9 @@ def known(prefix: str, given: Mapping[str, Any], names: Sequence[str]) -> None:
 
 
 def _interval(least: float, most: float, above: float) -> str:
-    words = [f"above {above:g}"] if above > -np.inf else [f"from {least:g} on"] if least > -np.inf else []
-    return " ".join(words + ([f"up to {most:g}"] if most < np.inf else [])) or "of any size"
+    words = [f"above {_said(above)}"] if above > -np.inf else [f"from {_said(least)} on"] if least > -np.inf else []
+    return " ".join(words + ([f"up to {_said(most)}"] if most < np.inf else [])) or "of any size"
+
+
+def _said(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"

@@ -86,12 +86,22 @@ class Grid(NamedTuple):
         >>> grid({"head": {}, "sweep": {"head.noise": [0.0, 0.1]}}).tables(1)
         {'head': {'noise': 0.1}}
         """
-        here = dict(self.base)
-        for group in reversed(list(self.dims.values())):
-            n, i = divmod(n, len(group[0].values))
-            for axis in group:
-                _set(here, axis.field, axis.values[i])
-        return here
+        corner: list[slice] = []
+        for size in reversed(self.shape):
+            n, i = divmod(n, size)
+            corner.insert(0, slice(i, i + 1))
+        return self.part(tuple(corner))[0]
+
+    def part(self, region: tuple[slice, ...]) -> list[dict[str, Any]]:
+        """The tables of the points in a box, in their order; a table that several have alike is one object.
+
+        >>> grid({"head": {}, "sweep": {"head.noise": [0.0, 0.1]}}).part((slice(1, 2),))
+        [{'head': {'noise': 0.1}}]
+        """
+        found = [dict(self.base)]
+        for group, run in zip(self.dims.values(), region):
+            found = [_with(here, group, i) for here in found for i in range(run.start, run.stop)]
+        return found
 
     def values(self, field: str) -> Sequence[Any]:
         """The values of a swept field, none where it is not swept.
@@ -130,6 +140,13 @@ def grid(tables: Mapping[str, Any]) -> Grid:
         raise RopesimError("points of sweep", found.size, f"use at most {MOST_POINTS}")
     found.tables(0)                                        # a field that cannot be set says so at once
     return found
+
+
+def _with(tables: dict[str, Any], group: list[Axis], i: int) -> dict[str, Any]:
+    here = dict(tables)
+    for axis in group:
+        _set(here, axis.field, axis.values[i])
+    return here
 
 
 def _set(tables: dict[str, Any], field: str, value: Any) -> None:

@@ -5,16 +5,17 @@ A single run is a batch of one, so that a sweep gives the same bits.
 
 import math
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from .case import Case
-from .ensembles import Captured
+from .ensembles import Captured, Mean, Slash, slashes
 from .predict import attention, batch, moments
-from .wrappers import Factor
+from .wrappers import Factor, Sink, amplified, gains
 
 Values = dict[str, np.ndarray]
-TOKENS = 1 << 17    # of the cases of a batch: bounds its memory, some 100 bytes a token
+TOKENS = 1 << 18    # of the cases of a batch: bounds its memory, some 100 bytes a token
 
 
 def alike(cases: Iterable[Case]) -> list[list[int]]:
@@ -39,7 +40,7 @@ def alike(cases: Iterable[Case]) -> list[list[int]]:
 
 def _kind(case: Case) -> Hashable:
     head = case.head
-    one = (head, case.scale) if head.random or captured(case) else hasattr(head, "margin")
+    one = (head, case.scale) if head.random or captured(case) else isinstance(head, Sink)
     return one, case.theta.tobytes(), case.length, case.window, case.run.skip, tuple(case.run.quantities)
 
 
@@ -96,21 +97,37 @@ def curves(cases: Sequence[Case]) -> tuple[np.ndarray, np.ndarray, np.ndarray | 
     array([[2.]])
     """
     theta, length = cases[0].theta, cases[0].length
-    means = [case.head.mean(theta) for case in cases]
-    scaled = np.array([case.scale for case in cases])[:, None] * np.array([mean.q for mean in means])
+    mean, margins = _means([case.head for case in cases], theta)
+    scaled = np.array([case.scale for case in cases])[:, None] * mean.q
 
     def curve(k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         product = scaled * k.conj()
         amplitude = np.abs(product)
         return amplitude, attention.lag_logits(amplitude, np.angle(product), theta, length)
 
-    amplitude, logits = curve(np.array([mean.k for mean in means]))
+    amplitude, logits = curve(mean.k)
     sink = None
-    if means[0].margin is not None:
-        sink = batch.sink_logits(logits, np.array([mean.margin for mean in means]))
-    elif means[0].first_key is not None:
-        sink = curve(np.array([mean.first_key for mean in means]))[1]
+    if margins is not None:
+        sink = batch.sink_logits(logits, margins)
+    elif mean.first_key is not None:
+        sink = curve(mean.first_key)[1]
     return amplitude, logits, sink
+
+
+def _means(heads: Sequence[Any], theta: np.ndarray) -> tuple[Mean, np.ndarray | None]:
+    """Means of heads with or without a sink all, its arrays [N, B], or [B] for all; and the margins of sinks."""
+    if isinstance(heads[0], Sink):
+        inner, _ = _means([head.head for head in heads], theta)
+        return inner, np.array([head.margin for head in heads])
+    if all(isinstance(head, Factor) for head in heads):
+        inner, _ = _means([head.head for head in heads], theta)
+        factor, pairs = np.array([(head.factor, head.pairs) for head in heads]).T[..., None]
+        return amplified(inner, gains(factor, pairs, theta.size)), None
+    if all(isinstance(head, Slash) for head in heads):
+        lag, strength = np.array([(head.lag, head.strength) for head in heads], dtype=np.float64).T[..., None]
+        return slashes(lag, strength, theta), None
+    q, k, first, _ = zip(*(head.mean(theta) for head in heads))
+    return Mean(np.array(q), np.array(k), None if first[0] is None else np.array(first)), None
 
 
 def captured(case: Case) -> bool:

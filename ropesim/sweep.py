@@ -2,17 +2,20 @@
 
 import math
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import compare_training, trainings
 from .case import Case, build, check_lags
 from .errors import RopesimError
 from .grid import Grid
 from .point import KINDS, measure, measured
 from .predictions import alike, captured
 from .spec import parse
+from .trainings import Training
 
 
 class Layout(NamedTuple):
@@ -64,7 +67,9 @@ def layout(points: Grid, folder: Path) -> Layout:
     first: RopesimError | None = None
     for n in range(points.size):
         try:
-            case = _case(points.tables(n), folder, swept)
+            if "train" in points.base:
+                return _training(trainings.parse(points.tables(n), folder))
+            case = _case(points.tables(n), folder, swept, {})
         except RopesimError as error:
             first = first or error
             continue
@@ -75,8 +80,12 @@ def layout(points: Grid, folder: Path) -> Layout:
     raise first or RopesimError("points of sweep", 0, "use at least one")
 
 
-def _case(tables: dict[str, Any], folder: Path, lengths: tuple[Any, ...]) -> Case:
-    spec = parse(tables)
+def _case(tables: dict[str, Any], folder: Path, lengths: tuple[Any, ...], before: dict[str, tuple[Any, Any]]) -> Case:
+    """The case of a point; `before`: the last rope and run as given and as checked, for most points share theirs."""
+    same = {name: checked for name, (table, checked) in before.items() if tables.get(name) is table}
+    spec = parse({**tables, **same})
+    if len(same) < 2:
+        before |= {name: (tables[name], getattr(spec, name)) for name in ("rope", "run") if name in tables}
     if lengths and spec.run.lags:                 # a lag beyond the length of some points only is padding there
         check_lags(spec.run.lags, max(n for n in lengths if isinstance(n, int)))
         spec = spec.model_copy(update={"run": spec.run.model_copy(update={"lags": []})})
@@ -87,11 +96,25 @@ def _case(tables: dict[str, Any], folder: Path, lengths: tuple[Any, ...]) -> Cas
 _TURN = threading.Lock()
 
 
+@cache
+def _blas() -> Any:
+    """The BLAS libraries of this process: to find them takes milliseconds, and a chunk may take less."""
+    import scipy.linalg  # noqa: F401: brings its own
+    from threadpoolctl import ThreadpoolController
+    return ThreadpoolController()
+
+
 class Block(NamedTuple):
     """Values of some points: float64[n, ...] by variable, nan where a point failed, and what failed."""
 
     values: dict[str, np.ndarray]
     messages: list[str]
+
+
+def _training(given: Training) -> Layout:
+    """A step costs about 10 passes over its prompts, and some hundred are taken."""
+    seconds = 500 * (1e-3 + 4e-8 * given.batch * given.task.length * math.log(given.task.length))
+    return Layout(trainings.QUANTITIES, np.arange(0), 0, (), seconds)
 
 
 def block(tables: list[dict[str, Any]], folder: Path, what: Layout) -> Block:
@@ -102,13 +125,15 @@ def block(tables: list[dict[str, Any]], folder: Path, what: Layout) -> Block:
     >>> block([spec], Path("."), Layout(("sink",), np.arange(8), 8, ())).messages
     ['head.lag = 9: use a lag below run.length = 8']
     """
-    from threadpoolctl import threadpool_limits
     found = Block({}, [""] * len(tables))
     cases: dict[int, Case] = {}
-    with _TURN, threadpool_limits(1, "blas"):
+    before: dict[str, tuple[Any, Any]] = {}
+    with _TURN, _blas().limit(limits=1, user_api="blas"):
+        if tables and "train" in tables[0]:
+            return _trained(tables, folder)
         for n, table in enumerate(tables):
             try:
-                case = _fitting(table, folder, what)
+                case = _fitting(table, folder, what, before)
             except RopesimError as error:
                 found.messages[n] = str(error)
                 continue
@@ -120,13 +145,25 @@ def block(tables: list[dict[str, Any]], folder: Path, what: Layout) -> Block:
         for group in alike(cases.values()):
             rows = [points[n] for n in group]
             _fill(found, rows, [cases[n] for n in rows], what)
-    for name in what.names:                          # what no point has takes no memory
-        found.values.setdefault(name, np.broadcast_to(np.nan, (len(tables), *what.sizes(name))))
+    for name in what.names:                          # what no point has, or has only one of, takes no memory
+        found.values[name] = np.broadcast_to(found.values.get(name, np.nan), (len(tables), *what.sizes(name)))
     return found
 
 
-def _fitting(table: dict[str, Any], folder: Path, what: Layout) -> Case:
-    case = _case(table, folder, what.lengths)
+def _trained(tables: list[dict[str, Any]], folder: Path) -> Block:
+    found = Block({f"{name}_{kind}": np.full(len(tables), np.nan) for name in trainings.QUANTITIES for kind in KINDS},
+                  [""] * len(tables))
+    for n, table in enumerate(tables):
+        try:
+            for name, value in compare_training.values(trainings.parse(table, folder)).items():
+                found.values[name][n] = value
+        except RopesimError as error:
+            found.messages[n] = str(error)
+    return found
+
+
+def _fitting(table: dict[str, Any], folder: Path, what: Layout, before: dict[str, tuple[Any, Any]]) -> Case:
+    case = _case(table, folder, what.lengths, before)
     if case.length > what.length and any(what.ends(name) for name in what.names):
         raise RopesimError("run.length", case.length, "give the number of tokens")
     return case
@@ -143,9 +180,16 @@ def _fill(found: Block, rows: list[int], cases: list[Case], what: Layout) -> Non
             _fill(found, [row], [case], what)
         return
     for name, value in values.items():
+        sizes = what.sizes(name)
+        flat = sizes != () and value.strides[1] == 0 and value.shape[1] >= what.length   # a number for all lags or keys
         if name not in found.values:
-            found.values[name] = np.full((len(found.messages), *what.sizes(name)), np.nan)
-        put(found.values[name], rows, value, what, name)
+            found.values[name] = np.full((len(found.messages), *([1] if flat else sizes)), np.nan)
+        elif not flat and found.values[name].shape[1:] != sizes:
+            found.values[name] = np.repeat(found.values[name], sizes[0], axis=1)
+        if found.values[name].shape[1:] == sizes:
+            put(found.values[name], rows, value, what, name)
+        else:
+            found.values[name][rows] = value[:, :1]
 
 
 def put(into: np.ndarray, rows: list[int], value: np.ndarray, what: Layout, name: str) -> None:
@@ -175,7 +219,7 @@ def warm() -> None:
     head = {"kind": "slash", "lag": 1, "strength": 1.0, "noise": 0.1}
     tiny = {"rope": {"kind": "custom", "theta": [1.0]}, "run": {"length": 4, "samples": 2}}
     for table in ({**tiny, "head": head}, {**tiny, "head": {**head, "noise": 0.0, "sink": {"margin": 1.0}}}):
-        measure(_case(table, Path("."), ()))
+        measure(_case(table, Path("."), (), {}))
 
 
 def plan(points: Grid, what: Layout, chunk: tuple[int, ...]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Factor:
         return self.head.random
 
     def _gain(self, pairs: int) -> np.ndarray:
-        return np.where(np.arange(pairs) < self.pairs, self.factor, 1.0)
+        return gains(self.factor, self.pairs, pairs)
 
     def sample(self, length: int, rng: np.random.Generator, theta: np.ndarray) -> Sample:
         q, k, theta = self.head.sample(length, rng, theta)
@@ -98,9 +98,7 @@ class Factor:
         return q * gain, k * gain, theta
 
     def mean(self, theta: np.ndarray) -> Mean:
-        mean, gain = self.head.mean(theta), self._gain(theta.size)
-        first = None if mean.first_key is None else mean.first_key * gain
-        return mean._replace(q=mean.q * gain, k=mean.k * gain, first_key=first)
+        return amplified(self.head.mean(theta), self._gain(theta.size))
 
     def moments(self, length: int, theta: np.ndarray) -> Moments:
         return self._scaled(self.head.moments(length, theta))
@@ -122,6 +120,25 @@ class Factor:
 
     def power(self, theta: np.ndarray) -> tuple[float, float]:
         raise RopesimError("head of a Noise", self, "put the Noise inside the Factor: its size refers to the bare head")
+
+
+def gains(factor: np.ndarray | float, pairs: np.ndarray | int, size: int) -> np.ndarray:
+    """What a Factor multiplies each of `size` pairs by; factor and pairs float64[N, 1] give those of N.
+
+    >>> gains(3.0, 1, 2)
+    array([3., 1.])
+    """
+    return np.where(np.arange(size) < pairs, factor, 1.0)
+
+
+def amplified(mean: Mean, gain: np.ndarray) -> Mean:
+    """A mean with its queries and keys, the first one too, multiplied by `gain`, float64[B] or [N, B].
+
+    >>> amplified(Mean(np.ones(1), np.ones(1)), np.array([2.0])).k
+    array([2.])
+    """
+    first = None if mean.first_key is None else mean.first_key * gain
+    return mean._replace(q=mean.q * gain, k=mean.k * gain, first_key=first)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 import math
 import os
+import pickle
 import platform
 import signal
 import subprocess
@@ -14,9 +15,9 @@ from hypothesis import example, given, strategies as st
 from threadpoolctl import threadpool_info
 
 from ropesim import chunks as module
-from ropesim.chunks import chunked, inside, regions, results
+from ropesim.chunks import chunked, computed, regions, results
 from ropesim.grid import grid
-from ropesim.sweep import Layout, layout
+from ropesim.sweep import Layout, block, layout
 
 HERE = Path(".")
 SHAPES = st.lists(st.integers(1, 9), max_size=4).map(tuple)
@@ -31,6 +32,10 @@ def tables(swept=None, **run):
 def grid_of(shape):
     """A grid of this shape; its fields mean nothing."""
     return grid({"sweep": {f"a.x{n}": {"range": [size]} for n, size in enumerate(shape)}} if shape else {})
+
+
+def inside(region, shape):
+    return np.arange(math.prod(shape)).reshape(shape)[region].ravel().tolist()
 
 
 # Chunks
@@ -53,14 +58,6 @@ def test_a_chunk_is_a_run_of_whole_rows(shape, most):
     assert all(step == 1 for step in chunk[:max(broken, default=0)])
     if broken:                                    # one more along the last dimension that is cut would be too many
         assert math.prod(chunk) // chunk[broken[-1]] * (chunk[broken[-1]] + 1) > most
-
-
-@given(st.data(), SHAPES)
-def test_the_points_of_a_region_are_those_of_an_array_of_that_shape(data, shape):
-    chunk = tuple(data.draw(st.integers(1, size)) for size in shape)
-    every = np.arange(math.prod(shape)).reshape(shape)
-    for region in regions(shape, chunk):
-        assert inside(region, shape) == every[region].ravel().tolist()
 
 
 def test_chunks_are_small_in_memory_in_points_and_beside_the_whole():
@@ -105,6 +102,18 @@ def test_every_executor_gives_every_chunk_once(twelve):
             for (_, mine), (_, theirs) in zip(here, found, strict=True):
                 assert all(theirs.block.values[name].tobytes() == rows.tobytes()
                            for name, rows in mine.block.values.items())
+
+
+def test_what_is_repeated_is_sent_once_and_comes_back_whole():
+    points = grid(tables({"head.strength": {"linspace": [0, 1, 12]}}, samples=0, length=512, quantities=["slash"]))
+    what, whole = layout(points, HERE), (slice(0, 12),)
+    sent = pickle.dumps(computed(points.part(whole), HERE, what))
+    assert len(sent) < 1.1 * 8 * 12 * 512                              # one of four such arrays
+    for executor in (None, AtOnce()):
+        (_, found), = results(points, HERE, what, [whole], executor)
+        for name, rows in block(points.part(whole), HERE, what).values.items():
+            assert found.block.values[name].shape == rows.shape == (12, 512)
+            assert found.block.values[name].tobytes() == rows.tobytes()
 
 
 def test_a_chunk_says_where_it_was_computed(twelve):

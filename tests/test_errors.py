@@ -138,3 +138,10 @@ def test_a_table_is_a_table():
     assert table("run", {"a": 1}) == {"a": 1}
     with pytest.raises(RopesimError, match=r"use a table \[run\]"):
         table("run", [1])
+
+
+def test_whole_bounds_are_written_out():
+    with pytest.raises(RopesimError, match="from 0 on up to 1000000000$"):
+        whole("seed", 10 ** 9 + 1, least=0, most=10 ** 9)
+    with pytest.raises(RopesimError, match="up to 1e\\+09$"):
+        number("scale", 2e9, most=1e9)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 from tolerances import EXACT
 
 from ropesim import grid as module
@@ -73,6 +74,23 @@ def test_what_is_set_for_a_point_reaches_no_other_point():
     first, last = found.tables(0), found.tables(3)
     assert (first["head"]["lag"], first["head"]["sink"]) == (1, {"margin": 0.5})
     assert (last["head"]["lag"], last["head"]["sink"]) == (2, {"margin": 1.5})
+
+
+@given(st.data(), st.lists(st.integers(1, 4), max_size=3))
+def test_the_points_of_a_part_are_those_of_an_array_of_that_shape(data, shape):
+    found = grid({"head": {"kind": "slash"}, "run": {}, "sweep": {f"head.x{n}": {"range": [size]} for n, size
+                                                                  in enumerate(shape)}} if shape else {"head": {}})
+    corner = [sorted(data.draw(st.tuples(*[st.integers(0, size)] * 2))) for size in shape]
+    region = tuple(slice(start, stop) for start, stop in corner)
+    inside = np.arange(found.size).reshape(found.shape)[region].ravel()
+    assert found.part(region) == [found.tables(n) for n in inside]
+
+
+def test_points_share_the_tables_that_they_have_alike_and_those_of_the_spec():
+    spec = tables({"run.length": [8, 16], "head.lag": [1, 2]})
+    first, second, third, _ = grid(spec).part((slice(0, 2), slice(0, 2)))
+    assert first["run"] is second["run"] is not third["run"] and first["head"] is not second["head"]
+    assert all(point["rope"] is spec["rope"] for point in (first, second, third))
 
 
 def test_without_a_sweep_the_grid_is_one_point_without_dims():

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, strategies as st
 from tolerances import EXACT, FLOAT
 
-from ropesim import predictions
-from ropesim.case import build
+from ropesim import ensembles, predictions, wrappers
+from ropesim.case import Case, build
 from ropesim.predict import attention
 from ropesim.predictions import alike, captured, curves, predicted
-from ropesim.spec import parse
+from ropesim.spec import Run, parse
 
 EVERY = ["slash", "sink", "entropy", "participation", "received"]
 THETA = [1.0, 0.3, 0.1]
@@ -55,6 +55,25 @@ def test_a_prediction_is_the_profile_of_the_head_s_logits(head, run):
         assert np.allclose(values[name][0], want, rtol=EXACT, atol=EXACT, equal_nan=True)
         assert (np.isnan(error[name]) == np.isnan(values[name])).all()
     assert np.nanmax(error["slash"]) == attention.rounding(amplitude, case.length)
+
+
+def heads(pairs):
+    slash = st.builds(ensembles.Slash, st.integers(0, 99), st.floats(0, 9))
+    constant = st.builds(ensembles.Constant, *[st.lists(st.floats(0, 9), min_size=pairs, max_size=pairs)] * 2)
+    bare = slash | constant
+    return bare | st.builds(wrappers.Factor, bare, st.floats(0.5, 2), st.integers(0, pairs))
+
+
+@given(st.lists(heads(3), min_size=1, max_size=5), st.booleans(), st.sampled_from([THETA, [1.0, 0.5, 0.0]]))
+def test_heads_side_by_side_have_the_means_that_each_has_alone(drawn, sink, theta):
+    theta = np.array(theta)
+    cases = [Case(theta, wrappers.Sink(head, 2.0) if sink else head, 8, 0.5, 0, Run()) for head in drawn]
+    amplitude, logits, first = curves(cases)
+    for n, head in enumerate(drawn):
+        product = 0.5 * head.mean(theta).q * head.mean(theta).k.conj()
+        assert amplitude[n].tobytes() == np.abs(product).tobytes()
+        assert logits[n].tobytes() == attention.lag_logits(np.abs(product), np.angle(product), theta, 8).tobytes()
+    assert (first is not None) == sink
 
 
 def test_the_margin_of_a_sink_is_that_of_each_case():

@@ -76,6 +76,22 @@ def test_a_spec_survives_dump_and_parse_and_a_trip_through_toml(tables):
     assert parse(tomllib.loads(tomli_w.dumps(dump(spec)))) == spec
 
 
+def sentence(tables):
+    with pytest.raises(RopesimError) as found:
+        parse(tables)
+    return str(found.value)
+
+
+@given(specs())
+def test_a_rope_and_a_run_that_are_checked_may_stand_for_their_tables(tables):
+    spec = parse(tables)
+    again = parse({**tables, "rope": spec.rope, "run": spec.run})
+    assert again == spec and again.rope is spec.rope and again.run is spec.run
+    for wrong in ({}, {**tables["head"], "noise": "x"}, {**tables["head"], "kind": "none"}):
+        known = {"rope": spec.rope, "run": spec.run, "head": wrong}
+        assert sentence({**tables, "head": wrong}) == sentence({**tables, **known})
+
+
 @given(specs())
 def test_dump_says_what_was_given_and_writes_every_default(tables):
     full = dump(parse(tables))

@@ -9,6 +9,7 @@ import signal
 import warnings
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ropesim import __version__, chunks, store as module, sweep
 from ropesim.case import build
+from ropesim.datasets import dataset, one
 from ropesim.errors import RopesimError
 from ropesim.grid import grid
-from ropesim.point import KINDS, measure
+from ropesim.point import measure
 from ropesim.spec import parse
-from ropesim.store import Counts, dataset, one, run, save
+from ropesim.store import Counts, run, save
 from ropesim.sweep import layout
 
 HERE = Path(".")
@@ -52,92 +54,6 @@ def opened(path):
 def tree(folder):
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
             for path in sorted(folder.rglob("*"))}
-
-
-# Datasets
-
-def test_every_point_holds_what_a_single_run_of_it_gives():
-    found = dataset(tables({"head.lag": [1, 2], "head.strength": [0.5, 2.0]}), HERE)
-    assert dict(found.sizes) == {"head.lag": 2, "head.strength": 2, "lag": 8}
-    for lag in (1, 2):
-        for strength in (0.5, 2.0):
-            single = point(head__lag=lag, head__strength=strength)
-            here = found.sel({"head.lag": lag, "head.strength": strength})
-            assert all(np.array_equal(here[name].values, value, equal_nan=True) for name, value in single.items())
-
-
-def test_points_share_their_streams_so_that_a_larger_grid_changes_no_value():
-    small, large = (dataset(tables({"head.noise": noise}, samples=2), HERE) for noise in ([0.2], [0.1, 0.2, 0.4]))
-    assert small.isel({"head.noise": 0}).slash_simulated.values.tobytes() == \
-        large.sel({"head.noise": 0.2}).slash_simulated.values.tobytes()
-
-
-def test_a_dim_of_its_own_carries_the_swept_fields_as_coordinates():
-    found = dataset(tables({"head.lag": {"values": [1, 2], "dim": "case"},
-                            "head.strength": {"values": [1.0, 3.0], "dim": "case"}}), HERE)
-    assert dict(found.sizes) == {"case": 2, "lag": 8}
-    assert found["head.lag"].values.tolist() == [1, 2] and found["head.strength"].dims == ("case",)
-
-
-def test_a_point_that_fails_is_nan_with_its_reason_and_the_sweep_goes_on():
-    seen = []
-    found = dataset(tables({"head.lag": [1, 9, 2]}), HERE, lambda work: (seen.append(n) or n for n in work))
-    assert seen == [0, 1, 2] and found.done.values.tolist() == [1, 1, 1] and found.done.dtype == np.uint8
-    assert found.message.values.tolist() == ["", "head.lag = 9: use a lag below run.length = 8", ""]
-    assert np.isnan(found.slash_predicted.values[1]).all() and np.isfinite(found.slash_predicted.values[[0, 2]]).all()
-
-
-def test_the_first_point_may_fail():
-    found = dataset(tables({"head.lag": [9, 2]}), HERE)
-    assert (found.message.values != "").tolist() == [True, False] and found.sizes["lag"] == 8
-
-
-def test_a_sweep_whose_points_all_fail_raises_the_first_reason():
-    with pytest.raises(RopesimError, match="head.lag = 9: "):
-        dataset(tables({"head.lag": [9, 10]}), HERE)
-
-
-def test_shorter_points_are_padded_where_the_length_is_swept():
-    found = dataset(tables({"run.length": [4, 8]}, quantities=["slash", "received", "sink"]), HERE)
-    assert dict(found.sizes) == {"run.length": 2, "lag": 8, "key": 8}
-    for name in ("slash", "received"):
-        for kind in KINDS[::2]:
-            assert np.isfinite(found[f"{name}_{kind}"].values).sum(axis=1).tolist() == [4, 8]
-    assert found.slash_predicted.values[0, :4].tolist() == point(run__length=4)["slash_predicted"].tolist()
-    assert found.sink_predicted.dims == ("run.length",)
-
-
-def test_lags_choose_what_is_stored():
-    whole, part = dataset(tables(), HERE), dataset(tables(lags=[5, 0, 2]), HERE)
-    assert part.lag.values.tolist() == [5, 0, 2]
-    assert part.slash_simulated.values.tolist() == whole.slash_simulated.values[[5, 0, 2]].tolist()
-
-
-def test_a_lag_beyond_the_length_of_some_points_is_padding_there():
-    found = dataset(tables({"run.length": [4, 8]}, lags=[2, 6]), HERE)
-    assert np.isnan(found.slash_predicted.values).tolist() == [[False, True], [False, False]]
-    with pytest.raises(RopesimError, match="run.lags = 8: use lags below run.length = 8"):
-        dataset(tables({"run.length": [4, 8]}, lags=[8]), HERE)
-
-
-def test_a_field_without_slash_needs_no_lags():
-    found = dataset(tables(quantities=["sink", "entropy"]), HERE)
-    assert dict(found.sizes) == {} and sorted(found.coords) == []
-
-
-def test_the_attributes_say_what_was_computed():
-    given = tables({"head.lag": [1, 2]}, seed=7)
-    attrs = dataset(given, HERE).attrs
-    assert json.loads(attrs["spec"]) == given and (attrs["version"], attrs["seed"]) == (__version__, 7)
-    assert len(attrs["spec_hash"]) == 64 and attrs["platform"]
-    shuffled = dict(reversed(given.items()))
-    assert dataset(shuffled, HERE).attrs["spec_hash"] == attrs["spec_hash"]
-    assert dataset(tables({"head.lag": [1, 2]}, seed=8), HERE).attrs["spec_hash"] != attrs["spec_hash"]
-
-
-def test_a_single_run_is_a_dataset_without_swept_dims():
-    found = one(point(), tables())
-    assert dict(found.sizes) == {"lag": 8} and found.done.values == 1 and found.message.values == ""
 
 
 # Datasets, saved
@@ -536,13 +452,30 @@ def leftovers(folder):
     return [file for file in folder.rglob("*") if file.suffix in (".partial", ".new", ".old")]
 
 
+@pytest.mark.parametrize("swept", [{"head.lag": [1, 99, 2], "head.strength": {"linspace": [0, 1, 5]}},
+                                   {"run.length": [4, 8, 6, 2, 3, 5, 7]}])
+def test_chunks_are_written_as_zarr_writes_them(tmp_path, swept):
+    import zarr
+    path, spec = tmp_path / "a.zarr", tables(swept, quantities=["slash", "sink", "received"], samples=0)
+    run(spec, HERE, path, chunk=4)
+    mine = tree(path)
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        for _, array in zarr.open_group(str(path), mode="r+", use_consolidated=False).arrays():
+            values = array[...]
+            for file in (path / array.basename).glob("[0-9]*"):
+                file.unlink()
+            array[...] = values
+    assert tree(path) == mine
+
+
 @pytest.mark.parametrize("where", ["array", "chunk", "done", "rename"])
 def test_a_sweep_resumes_from_wherever_the_disk_was_full(whole, tmp_path, monkeypatch, where):
     from zarr.storage import _local
     path, put, rename, count = tmp_path / "b.zarr", _local._put, Path.rename, [0]
     fault = OSError(errno.ENOSPC, "No space left on device")
 
-    def stops(file, *given, **named):
+    def stops(put, file, *given, **named):
+        file = Path(file)
         count[0] += {"array": file.name == ".zarray", "chunk": file.name[0] in "012", "rename": False,
                      "done": file.parent.name == "done" and file.name[0] != "."}[where]
         if count[0] == (9 if where == "chunk" else 4):       # after the four coordinates
@@ -555,7 +488,8 @@ def test_a_sweep_resumes_from_wherever_the_disk_was_full(whole, tmp_path, monkey
         return rename(self, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_local, "_put", stops)
+        patch.setattr(_local, "_put", partial(stops, put))
+        patch.setattr(module, "_put", partial(stops, module._put))
         patch.setattr(Path, "rename", stays)
         with pytest.raises(OSError, match="No space") as error:
             run(SPEC, HERE, path, chunk=2)
@@ -563,6 +497,23 @@ def test_a_sweep_resumes_from_wherever_the_disk_was_full(whole, tmp_path, monkey
     assert not leftovers(tmp_path) and path.exists() == (where in ("chunk", "done"))
     assert run(SPEC, HERE, path, chunk=2).points == 12
     assert tree(path) == tree(whole) and {file.name for file in tmp_path.iterdir()} == {"a.zarr", "b.zarr"}
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+def test_a_chunk_s_file_that_cannot_take_its_place_leaves_nothing(path, monkeypatch, fault):
+    replace = os.replace
+
+    def fails(source, target):
+        if Path(target).parent.name == "done" and Path(target).name[0] != ".":
+            raise fault
+        return replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fails)
+        with pytest.raises(type(fault)):
+            run(SPEC, HERE, path, chunk=2)
+    assert not leftovers(path) and not list((path / "done").glob("[0-9]*"))
+    assert run(SPEC, HERE, path, chunk=2).computed == 12
 
 
 @pytest.mark.parametrize("left", [".a.zarr.new", ".a.zarr.old", "a.zarr/done/0.17.partial"])

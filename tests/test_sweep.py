@@ -89,6 +89,14 @@ def test_what_is_stored_of_a_point_is_its_lags_and_keys_and_nan_beyond_them(lags
     assert repr(by_key[0].tolist()) == repr([float(key) if key < size else math.nan for key in range(length)])
 
 
+def test_a_number_that_equals_the_one_before_is_checked_all_the_same():
+    points = grid(tables({"run.length": [8, 8.0, 8], "rope.rotary_dim": [2, 2.0]}, samples=0) | {
+        "rope": {"kind": "custom", "theta": [1.0, 0.0]}})
+    found = block([points.tables(n) for n in range(6)], HERE, layout(points, HERE))
+    assert found.messages == ["", "rope.rotary_dim = 2.0: use a whole number", "run.length = 8.0: use a whole number",
+                              "rope.rotary_dim = 2.0: use a whole number", "", found.messages[1]]
+
+
 def test_a_block_is_computed_on_one_blas_thread_by_one_thread_at_a_time(monkeypatch):
     at_once, most, blas = [], [], []
 
@@ -118,6 +126,19 @@ def test_points_are_the_same_to_the_last_bit_in_any_company():
         assert sum((part.messages for part in parts), []) == whole.messages
         for name, value in whole.values.items():
             assert np.concatenate([part.values[name] for part in parts]).tobytes() == value.tobytes()
+
+
+def test_what_all_lags_have_alike_takes_no_memory_and_what_some_have_is_the_same_beside_it():
+    for noise in ([0.0, 0.0], [0.0, 0.1], [0.1, 0.0]):
+        points = grid(tables({"head.noise": noise}, samples=0, quantities=["slash", "received", "sink"]))
+        what, every = layout(points, HERE), [points.tables(n) for n in range(2)]
+        found = block(every, HERE, what)
+        for name, rows in found.values.items():
+            alone = [block([table], HERE, what).values[name] for table in every]
+            assert rows.shape == (2, *what.sizes(name)) and rows.tobytes() == np.concatenate(alone).tobytes()
+        assert (found.values["slash_error"].strides[1] == 0) == (found.values["received_error"].strides[1] == 0) == \
+            (sum(noise) == 0)
+        assert not any(found.values["slash_stderr"].strides)
 
 
 def test_a_point_that_only_fails_when_it_is_computed_spoils_no_other(monkeypatch):

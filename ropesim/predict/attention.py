@@ -50,9 +50,12 @@ def lag_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, leng
     heads = amplitude.shape[:-1]
     head = (amplitude * np.exp(1j * phase)).reshape(math.prod(heads), 1, theta.size)
     out = np.empty((len(head), giants, baby))
-    at_once = max((1 << 14) // max(giant.size, 1), 1)      # the operand stays in the cache
+    at_once = min(max((1 << 13) // max(giant.size, 1), 1), len(head))      # the operand stays in the cache
+    left = np.empty((at_once, *giant.shape), complex)
     for n in range(0, len(head), at_once):                 # one product a head, of the same shape in any batch
-        np.matmul((head[n:n + at_once] * giant).view(np.float64), right, out=out[n:n + at_once])
+        some = out[n:n + at_once]
+        np.multiply(head[n:n + at_once], giant, out=left[:len(some)])
+        np.matmul(left[:len(some)].view(np.float64), right, out=some)
     return out.reshape(*heads, giants * baby)[..., :length]
 
 
