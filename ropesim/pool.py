@@ -12,6 +12,7 @@ from typing import Any
 
 from .errors import RopesimError
 
+NOISY = ("distributed.client", "tornado.application", "asyncio")      # loggers that print a lost connection's traceback
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -105,7 +106,8 @@ def cluster(url: str) -> Iterator[tuple[Executor, int]]:
         get_address_host_port(url, strict=True)
     except ValueError:
         raise RopesimError("--scheduler", url, "give its address, tcp://host:8786") from None
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)        # a lost scheduler is one line of ours
+    for name in NOISY:                             # a lost scheduler is one line of ours
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with Client(url, timeout="10s", set_as_default=False) as client:
         try:
             yield client.get_executor(pure=False), max(1, sum(_threads(client).values()))

@@ -1,6 +1,7 @@
 """Sweeps that are killed, interrupted, starved and run in several ways. ROPESIM_FAULTS=full: the full counts."""
 
 import json
+import logging
 import os
 import random
 import shutil
@@ -341,6 +342,11 @@ def test_without_a_scheduler_to_answer_the_command_exits_3_with_one_line(folder)
     code, out, err = ended(command("run spec.toml --out a.zarr --scheduler tcp://127.0.0.1:9", folder))
     assert (code, out, err.count("\n")) == (3, "", 1) and "tcp://127.0.0.1:9" in err
     assert time.monotonic() - start < 20 and [file.name for file in folder.iterdir()] == ["spec.toml"]
+
+
+def test_the_libraries_print_nothing_of_a_lost_connection(scheduler):
+    with pool.cluster(scheduler):
+        assert not any(logging.getLogger(name).isEnabledFor(logging.ERROR) for name in pool.NOISY)
 
 
 # Two at once
