@@ -76,7 +76,7 @@ def values(given: Training) -> dict[str, float]:
 
 
 def _run(given: Training, watch: simulate.Watch | None) -> simulate.Trajectory:
-    rates: dict[str, Any] = {"eta": given.eta, "eta_2": given.eta_2, "loss": given.loss, "batch": given.batch,
+    rates: dict[str, Any] = {"eta": given.eta, "eta_2": given.eta_2, "loss": given.loss, "batch": given.batch or None,
                              "seed": given.seed, "watch": watch}
     if given.together:
         return simulate.together(given.task, given.theta, steps=given.steps + given.steps_2, **rates)

@@ -22,9 +22,9 @@ class Training:
     """One run of `ropesim train slash`.
 
     theta: float64[B], rad/token, None: half a DFT of N tokens; epsilon in (0, 1), None: N^-1/2: Stage I ends at the
-    margin log(N / epsilon); eta, eta_2 > 0: learning rates, None: as `simulate.training.descend` takes them; batch >= 1
-    prompts a step; loss > 0: where Stage II ends; steps, steps_2 >= 0: at most; seed >= 0; together: both layers at
-    once. Raises RopesimError otherwise.
+    margin log(N / epsilon); eta, eta_2 > 0: learning rates, None: as `simulate.training.descend` takes them; batch:
+    fresh prompts a step, 0: all there are, so that gradients are exact; loss > 0: where Stage II ends; steps,
+    steps_2 >= 0: at most; seed >= 0; together: both layers at once. Raises RopesimError otherwise.
 
     >>> Training(task=Task(length=25)).epsilon
     0.2
@@ -54,8 +54,7 @@ class Training:
             if getattr(self, name) is not None:
                 number(name, getattr(self, name), above=0)
         number("loss", self.loss, above=0)
-        whole("batch", self.batch, least=1)
-        for name in ("steps", "steps_2", "seed"):
+        for name in ("batch", "steps", "steps_2", "seed"):
             whole(name, getattr(self, name), least=0)
         if not isinstance(self.together, bool):
             raise RopesimError("together", self.together, "use true or false")

@@ -65,6 +65,12 @@ def test_layers_trained_at_once_are_measured_alone():
     assert not run.stage.any() and found["loss_final"]["measured"] <= 0.01
 
 
+def test_a_batch_of_0_is_every_prompt():
+    found, run = slash(Training(task=Task(classes=2, length=9), batch=0, steps=30, steps_2=5))
+    _, again = slash(Training(task=Task(classes=2, length=9), batch=0, steps=30, steps_2=5, seed=7))
+    assert np.array_equal(run.loss, again.loss) and (np.diff(run.loss) <= 0).all()
+
+
 def test_every_step_is_watched():
     seen = []
     _, run = slash(Training(task=Task(classes=2, length=9), steps=20, steps_2=5), seen.append)

@@ -57,7 +57,7 @@ def test_thirds_are_those_of_the_bands():
     (None, {"length": 20}, "train.length"), (None, {"lag": 401}, "train.lag"),
     (None, {"probabilities": [0.5, 0.4], "classes": 2}, "train.sum of probabilities"),
     (None, {"epsilon": 1.0}, "train.epsilon"), (None, {"epsilon": math.nan}, "train.epsilon"),
-    (None, {"eta": 0.0}, "train.eta"), (None, {"eta_2": -1.0}, "train.eta_2"), (None, {"batch": 0}, "train.batch"),
+    (None, {"eta": 0.0}, "train.eta"), (None, {"eta_2": -1.0}, "train.eta_2"), (None, {"batch": -1}, "train.batch"),
     (None, {"loss": 0.0}, "train.loss"), (None, {"steps": -1}, "train.steps"), (None, {"seed": 0.5}, "train.seed"),
     (None, {"together": 1}, "train.together"), (None, {"band": "top"}, "train.band"),
     ({"kind": "custom", "theta": [1.0, 1.0]}, {}, "rope.theta"), ({"kind": "custom", "theta": [0.0]}, {}, "rope"),
