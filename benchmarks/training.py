@@ -19,7 +19,7 @@ ROPE = 1e6 ** -(np.arange(64) / 64)
 
 
 def lines() -> list[Line]:
-    return [*speed(), *growth(), *times(), *compared(), *lags(), *tables(), *long()]
+    return [*speed(), *growth(), *times(), *spread(), *compared(), *lags(), *tables(), *long()]
 
 
 def speed() -> list[Line]:
@@ -86,6 +86,23 @@ def times() -> list[Line]:
         name = f"K = {K}" if len(set(parts)) == 1 else "p as " + ":".join(map(str, parts))
         out.append(at_most(f"times of stage 1, {name}, N = {N}: off the mean field by at most",
                            100 * np.abs(ratio - 1).max(), 8 if N >= 200 else 10, "%"))
+    return out
+
+
+def spread() -> list[Line]:
+    """Stage 1 on frequencies that make no pulse, to margins from a quarter of log N, off (T-table)."""
+    out = []
+    for name, theta, sizes, most in (("40 random frequencies", bands.random(40, seed=1).theta, (5, 101, 2), 1.5),
+                                     ("12 random frequencies", bands.random(12, seed=2).theta, (8, 201, 3), 1.5),
+                                     ("a RoPE table", bands.preset("smollm2-135m").theta, (6, 301, 5), 0.5)):
+        K, N, lag = sizes
+        margins = np.log(N) * np.array([0.25, 0.5, 1.0, 1.5])
+        margins = margins[margins <= most * np.log(N)]
+        run = training.descend(Task(classes=K, length=N, lag=lag), theta, stop=float(margins[-1]), steps_2=0, batch=64)
+        found = np.interp(margins, np.maximum.accumulate(run.margin), run.time)
+        ratio = found / slash_times.stage_one_refined(K, N, margins, lag=lag, theta=theta)
+        out.append(at_most(f"times of stage 1, {name}, K = {K}, N = {N}, lag {lag}: off their predictions by at most",
+                           100 * np.abs(ratio - 1).max(), 3, "%"))
     return out
 
 

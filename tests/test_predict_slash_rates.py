@@ -1,12 +1,13 @@
 """Speeds of slash training against printed formulas in loops, all prompts of small sizes, and differences."""
 
+import itertools
 import math
 
 import naive_slash_times as naive
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_slash_times import shares
 from tolerances import FLOAT, SIGMAS
@@ -126,3 +127,22 @@ def test_the_loss_of_stage_two_at_a_finite_length_is_that_of_its_rows(p, monkeyp
         expected = naive.match_loss(p, k, 21, 2.0, 2.5, b, -0.9, counts)
         found = slash_rates.match_loss(one, np.array([2.5, *by_chance.values(), -0.9]))[0]
         assert found == pytest.approx(expected, rel=1e-5)  # 8 nodes
+
+
+@given(st.integers(0, 2 ** 32 - 1), st.integers(1, 7), st.floats(0.02, 0.9))
+@settings(max_examples=30)
+def test_the_first_rows_are_expectations_over_what_they_see(seed, count, p):
+    """Every row of `count` whose keys each match with chance p if they are inputs, by listing who matches."""
+    rng = np.random.default_rng(seed)
+    weight, inputs = np.exp(3 * rng.normal(size=count)), rng.integers(2, size=count)
+    expected = np.zeros(count)
+    for j in range(count):
+        S = weight[j::-1] / weight[:j + 1].sum()
+        for hits in itertools.product((0, 1), repeat=j + 1):
+            seen = inputs[:j + 1] == 1
+            hits = np.where(seen, hits, 0)                     # each pattern of the inputs comes 2^others times
+            chance = np.prod(np.where(hits[seen], p, 1 - p)) / 2 ** (~seen).sum()
+            b = S @ hits
+            expected[:j + 1] += (chance * np.exp(b) * S * (hits - b))[::-1]
+    found = slash_rates._early(weight, np.cumsum(weight), inputs.astype(float), p)
+    np.testing.assert_allclose(found, expected, atol=1e-14)

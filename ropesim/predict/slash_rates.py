@@ -15,6 +15,7 @@ from ..errors import array
 from ..slash_task import Task, layout
 
 LEAST_CHANCE = 1e-14
+EARLY = 64          # first rows without the lag that are taken exactly
 
 
 class Prompt(NamedTuple):
@@ -86,7 +87,8 @@ def lag_rates(prompt: Prompt, logits: np.ndarray, numbers: list[Numbers]) -> np.
         G(x) = sum_k p_k sum_j E_n[g_j] S_{j,j-x} (v_{j-x} - b_j)                       (T-lags)
 
     g_j: minus the gradient of the loss by row j's logit b_j, with n labels that match; v: for a label that matches 1 at
-    its own input, p_k at other inputs. Source: ours; slash.md 4.2 has the gradient by lag.
+    its own input, p_k at other inputs. The first rows, without the lag, are exact.
+    Source: ours; slash.md 4.2 has the gradient by lag.
 
     >>> p = prompt(8, 201, 1)
     >>> g = lag_rates(p, np.zeros(201), label_numbers(p, drawn=False))
@@ -103,14 +105,31 @@ def lag_rates(prompt: Prompt, logits: np.ndarray, numbers: list[Numbers]) -> np.
     found = fft.irfft(fft.rfft(others, size) * inputs, size)[:length]
     found = np.maximum(found, 0) / total                # a transform rounds zeros to either side
     hits, guesses, mean = np.zeros((3, length))
+    early, gains = min(prompt.lag, EARLY), np.zeros(length)
     for p, share, (match, other), by in _classes(prompt, score, found, numbers):
         hit, miss = np.where(labels, by.match * match, 0.0), np.where(labels, by.other, by.plain) * other
+        miss[:early] = 0
+        gains[:early] += share * by.plain * _early(weight[:early], total[:early], prompt.inputs[:early], p)
         hits += share * hit
         guesses += share * p * (hit + miss)
         mean += share * (hit * (score + p * found) + miss * p * found)
     seen = fft.irfft(fft.rfft(guesses / total, size) * inputs.conj(), size)[:length]
     seen[prompt.lag] = (hits / total)[prompt.own].sum()
-    return weight * (seen - _tail(mean / total))
+    return weight * (seen - _tail(mean / total)) + gains
+
+
+def _early(weight: np.ndarray, total: np.ndarray, inputs: np.ndarray, p: float) -> np.ndarray:
+    """What rows that do not hold the lag yet add to each lag, per unit of their weight: exact, they see few inputs.
+
+    E e^b f_m = t_m prod_n (1 + p (e^{S_n} - 1)), t_m = p e^{S_m} / (1 + p (e^{S_m} - 1)), f_m = 1 with chance p.
+    """
+    rows = np.arange(weight.size)
+    lag = rows[:, None] - rows
+    S = np.where(lag >= 0, weight[np.maximum(lag, 0)], 0.0) / total[:, None]
+    up = 1 + p * np.expm1(S * inputs)
+    tilted = inputs * p * np.exp(S) / up
+    each = up.prod(axis=1)[:, None] * S * (tilted - (S * tilted).sum(axis=1, keepdims=True))
+    return np.bincount(np.maximum(lag, 0).ravel(), each.ravel(), minlength=weight.size)
 
 
 def mean_rate(prompt: Prompt, margin: float) -> float:
