@@ -1,6 +1,7 @@
 """Claims of the slash paper about what descent needs: keys that see, fast pairs, a peak gap, labels at one lag."""
 
 import itertools
+import math
 from functools import cache
 from typing import Any
 
@@ -233,7 +234,7 @@ def _first_gains(classes: int, half: int) -> tuple[np.ndarray, np.ndarray]:
 GAINS = {"classes": st.sampled_from((2, 3, 4)), "half": st.integers(4, 7)}
 
 
-def _missed(classes: Any, e: Any = np.e) -> Any:
+def _missed(classes: Any, e: Any = math.e) -> Any:
     """Loss where a label's row sees the input of some other label."""
     weight = 1 + (e - 1) / classes
     score = weight / (classes * (weight + 1))

@@ -1,5 +1,6 @@
 """Claims of the slash paper about gradient descent: at which lag a slash forms, when, and what the loss does."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ MOST, SOME, LOSS = {"classes": 6, "loss": 0.032}, (4, 5, 6), 0.01
 def _second(classes: int, loss: float, constant: float = 1.68) -> tuple[np.ndarray, np.ndarray]:
     """Time to a loss, and the printed bound with constant 1, and one without logarithms."""
     time = slash_match.stage_two(classes, loss)[1]
-    plain = 2 * classes ** 2 / np.e + slash_match.loss_time(classes, loss)
+    plain = 2 * classes ** 2 / math.e + slash_match.loss_time(classes, loss)
     return np.full(2, time), np.array([slash_times.paper_bounds(classes, 101, 0.1, loss)[1], constant * plain])
 
 

@@ -1,6 +1,7 @@
 """Claims of the slash paper about tokens and training: rank one from a cone, in-context regression and its losses."""
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -290,5 +291,5 @@ CLAIMS = (
         note="slash.md 4.3, P5", prove=_prove_plateau, tie=lambda: _tie(PLATEAU, training.plateau_loss),
         simulate=_loss_simulation(True, training.plateau_loss),
         control=Control("no attention on the inputs", _loss_simulation(True, lambda K: (
-            (K - 1) ** 2 + K - 1) / (2 * (K - 1 + np.e) ** 2)))),
+            (K - 1) ** 2 + K - 1) / (2 * (K - 1 + math.e) ** 2)))),
 )

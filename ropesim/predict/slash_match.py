@@ -4,6 +4,8 @@ Times are in units of 1 / eta_2; steps are small throughout. Classes are equally
 given; the closed forms know no others.
 """
 
+import math
+
 import numpy as np
 from scipy.integrate import solve_ivp
 
@@ -105,7 +107,7 @@ def match_time(classes: int) -> float:
 
     def F(y: float) -> float:
         return float(y ** 2 / 8 + 3 * y / 2 + 3 * np.log(y) - 2 / y)
-    return classes * (F(1) - F(np.e / classes))
+    return classes * (F(1) - F(math.e / classes))
 
 
 def loss_time(classes: int, loss: float) -> float:

@@ -4,6 +4,7 @@ Times are in units of 1 / (eta C_1); steps are small throughout. Classes are equ
 are given; the closed forms know no others.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -189,7 +190,7 @@ def phases(classes: int, length: int, epsilon: float) -> tuple[float, float]:
     """
     task, epsilon = Task(classes=classes, length=length), _share(epsilon)
     classes, length = task.classes, task.length
-    return float(2 * classes * length / np.log(length)), float(4 * classes / (np.e * epsilon))
+    return float(2 * classes * length / np.log(length)), float(4 * classes / (math.e * epsilon))
 
 
 def last_phase(classes: int, epsilon: float) -> float:
@@ -207,8 +208,8 @@ def last_phase(classes: int, epsilon: float) -> float:
     """
     classes, epsilon = whole("classes", classes, least=2), _share(epsilon)
     others = 2 * classes - 1
-    match = np.e / (others + np.e)
-    twice_loss = (1 - match) ** 2 + (classes - 1) / (others + np.e) ** 2
+    match = math.e / (others + math.e)
+    twice_loss = (1 - match) ** 2 + (classes - 1) / (others + math.e) ** 2
     return float(2 * (1 / epsilon - 1) / (twice_loss * match))
 
 

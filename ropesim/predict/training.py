@@ -1,5 +1,7 @@
 """Closed forms about training a slash head: what a table of frequencies can express, and the loss between stages."""
 
+import math
+
 import numpy as np
 
 from ..errors import RopesimError, array, number, whole
@@ -136,7 +138,7 @@ def plateau_loss(classes: int, *, period: int = 2, probabilities: tuple[float, .
     """
     p, period = _probabilities(classes, probabilities), whole("period", period, least=1)
     others = (p ** 2).sum() - p ** 2
-    return float(p @ (((period - p) ** 2 + others) / (2 * (period - p + np.e * p) ** 2)))
+    return float(p @ (((period - p) ** 2 + others) / (2 * (period - p + math.e * p) ** 2)))
 
 
 def ood_bound(norm: float, loss: float) -> float:
