@@ -20,8 +20,8 @@ def slash(given: Training, watch: simulate.Watch | None = None) -> tuple[dict[st
     """Train, and what was predicted of it; times in units of 1 / (eta C_1), later in 1 / eta_2.
 
     `predicted` of a time is the mean field's to the next order, delayed by the size of a step; `error` is what that
-    order adds; inf is never. Both are nan for layers trained at once, and where the margin stalls; a time that was not
-    reached is nan. Stage II is predicted where Stage I reached its margin.
+    order adds; inf is never. Both are nan for layers trained at once, where the margin stalls and where a few steps
+    reach it; a time that was not reached is nan. Stage II is predicted where Stage I reached its margin.
     `ood` is the answer nearest its bound (C-slash-ood-bound) over 400 tasks of a Cauchy distribution. watch is called
     with each step's measures.
 
@@ -94,9 +94,10 @@ def _predicted(given: Training, run: simulate.Trajectory, margins: np.ndarray) -
     one, two = run.stage == 1, run.stage == 2
     table = {**rest, "theta": None if _pulse(given.theta, length) else given.theta}
     step = float(np.diff(run.time[one]).mean()) if one.sum() > 1 else 0.0
-    found[0, :3] = slash_times.stage_one_refined(classes, length, margins, **table)
-    found[0, :3] += slash_times.step_delay(classes, length, margins, step, **table)
-    found[1, :3] = slash_times.stage_one_error(classes, length, margins, **table)
+    time = slash_times.stage_one_refined(classes, length, margins, **table)
+    delay = slash_times.step_delay(classes, length, margins, step, **table)
+    error = slash_times.stage_one_error(classes, length, margins, **table)
+    found[:, :3] = np.where(np.abs(delay) < time / 4, [time + delay, error], np.nan)      # a step is a small part of it
     last = float(run.margin[one][-1])
     if last >= margins[-1]:                            # else there is no slash that Stage II could rest on
         found[0, 3:] = slash_match.stage_two_refined(classes, length, given.loss, margin=last, **rest)

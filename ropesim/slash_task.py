@@ -78,8 +78,10 @@ def layout(task: Task) -> Layout:
 
 
 def _check(probabilities: tuple[float, ...], classes: int) -> None:
-    if not isinstance(probabilities, tuple) or len(probabilities) != classes:
-        raise RopesimError("probabilities", probabilities, f"give a tuple of {classes}, one for each class")
+    if not isinstance(probabilities, tuple):
+        raise RopesimError("probabilities", probabilities, "use a tuple")
+    if len(probabilities) != classes:
+        raise RopesimError("probabilities", probabilities, f"give {classes}, one for each class")
     for chance in probabilities:
         number("probabilities", chance, above=0)
     if abs(sum(probabilities) - 1) > SUM:

@@ -65,6 +65,13 @@ def test_layers_trained_at_once_are_measured_alone():
     assert not run.stage.any() and found["loss_final"]["measured"] <= 0.01
 
 
+def test_times_of_a_few_large_steps_are_not_predicted():
+    found, run = slash(Training(task=SMALL.task, eta=20.0, steps_2=0))
+    one = found["times"]["log_N"]
+    assert math.isnan(one["predicted"]) and math.isnan(one["error"]) and math.isfinite(one["measured"])
+    assert (run.stage == 1).sum() < 20
+
+
 def test_a_batch_of_0_is_every_prompt():
     found, run = slash(Training(task=Task(classes=2, length=9), batch=0, steps=30, steps_2=5))
     _, again = slash(Training(task=Task(classes=2, length=9), batch=0, steps=30, steps_2=5, seed=7))
