@@ -68,7 +68,7 @@ def test_the_speeds_of_all_lags_cancel_and_hold_that_of_the_margin(p, half, lag,
     assert speeds[lag] == pytest.approx(slash_rates.mean_rate(prompt, margin), rel=1e-6, abs=1e-13)
 
 
-@given(P, st.integers(3, 300))
+@given(P, st.integers(4, 300))
 def test_numbers_of_labels_are_binomial(p, half):
     prompt = slash_rates.prompt(len(p), 2 * half + 1, 1, p)
     assert prompt.alike @ prompt.p == pytest.approx(1, rel=FLOAT)
