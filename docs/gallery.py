@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ropesim import (
-    case, cli, compare, compare_training, depth_charts, plots, point, spec, studies, training_charts, trainings)
+    case, charts, cli, compare, compare_training, datasets, depth_charts, plots, point, spec, studies, training_charts,
+    trainings, views)
 from ropesim.simulate import chain
 from ropesim.slash_task import Task
 from ropesim.stacks import INTERVENTIONS, Chain
@@ -98,12 +99,21 @@ def interventions() -> None:
         (HERE / "gallery" / f"depth-{text.split(':')[0]}.png").write_bytes(plots.png(figure))
 
 
-def write() -> None:
-    text = HEAD + "".join(map(entry, spec.examples()))
-    interventions()
+def training() -> None:
+    """The pictures of training.md: one run, and its times over classes and lags."""
     task = Task(classes=4, length=201)
     picture = training_charts.figure(task, *compare_training.slash(trainings.Training(task=task)))
     (HERE / "gallery" / "slash-training.png").write_bytes(plots.png(picture))
+    swept = {"train.classes": [2, 3, 4, 6, 8], "train.lag": [1, 2, 3]}
+    found = datasets.dataset({"train": {"kind": "slash", "length": 101, "steps_2": 0}, "sweep": swept}, HERE)
+    picture = charts.figure(views.view(found, y="log_N_over_eps"))
+    (HERE / "gallery" / "slash-training-sweep.png").write_bytes(plots.png(picture))
+
+
+def write() -> None:
+    text = HEAD + "".join(map(entry, spec.examples()))
+    interventions()
+    training()
     (HERE / "gallery" / "chain-plane.png").write_bytes(plots.png(chain_plane()))
     (HERE / "gallery.md").write_text(text + PLANE, encoding="utf-8")
 
