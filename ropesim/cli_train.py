@@ -24,7 +24,7 @@ def train() -> None:
 
 
 @train.command()
-@click.argument("source", metavar="[SPEC.toml|EXAMPLE]", required=False)
+@click.argument("source", metavar="[SPEC.toml]", required=False)
 @click.option("--K", "classes", type=int, help="Orthonormal inputs; by default 8.")
 @click.option("--N", "length", type=int, help="Tokens, an odd number; by default 401.")
 @click.option("--lag", type=int, help="How far a label stands behind its input; by default 1.")
@@ -39,13 +39,15 @@ def slash(source: str | None, preset: str | None, as_json: bool, out: Path | Non
     """Train the two-layer transformer of Cheng et al. 2026 on in-context regression, predicted beside measured.
 
     A spec says in [train] and [rope] what the options do not reach: probabilities, learning rates, one third of the
-    frequencies; `ropesim run --list` names its fields. Options go before it.
+    frequencies; `ropesim run --list` names its fields. Options overrule it.
     """
     from . import compare_training, spec, trainings
     if out is not None:
         check_parents(out)
         if out.is_file():
             raise RopesimError("--out", str(out), "use a folder, this is a file")
+    if source is not None and not source.endswith(".toml"):
+        raise RopesimError("SPEC", source, "use a file that ends in .toml")
     tables, folder = ({"train": {"kind": "slash"}}, Path()) if source is None else spec.read(source)
     if "sweep" in tables:
         raise RopesimError("sweep", list(tables["sweep"]), "use ropesim run, which takes the points of a sweep")

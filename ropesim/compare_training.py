@@ -6,6 +6,7 @@ import numpy as np
 
 from . import bands
 from .errors import RopesimError
+from .point import KINDS
 from .predict import slash_match, slash_times, training
 from .simulate import training as simulate
 from .slash_task import Task
@@ -13,7 +14,6 @@ from .trainings import QUANTITIES, TIMES, Training
 
 TASKS = 400        # heavy-tailed tasks that the trained model is tried on
 PULSE = 1e-6       # of the pulse constant: below, all lags but 0 are alike
-KINDS = ("predicted", "error", "simulated", "stderr")
 
 
 def slash(given: Training, watch: simulate.Watch | None = None) -> tuple[dict[str, Any], simulate.Trajectory]:
@@ -22,6 +22,7 @@ def slash(given: Training, watch: simulate.Watch | None = None) -> tuple[dict[st
     `predicted` of a time is the mean field's to the next order, delayed by the size of a step; `error` is what that
     order adds; inf is never. Both are nan for layers trained at once, where the margin stalls and where a few steps
     reach it; a time that was not reached is nan. Stage II is predicted where Stage I reached its margin.
+    The size of the steps, and the margin at which Stage II starts, are read from the run.
     `ood` is the answer nearest its bound (C-slash-ood-bound) over 400 tasks of a Cauchy distribution. watch is called
     with each step's measures.
 

@@ -1,7 +1,7 @@
 """Training runs from TOML: a [train] table and the [rope] bands it learns with, checked, and what they build."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def parse(tables: Mapping[str, Any], folder: Path) -> Training:
         raise RopesimError(f"train.{error.name}", error.value, error.remedy) from None
     if "rope" not in tables and band is None:
         return found
-    return Training(task=task, theta=_frequencies(tables.get("rope"), task.length, band, folder), **given)
+    return replace(found, theta=_frequencies(tables.get("rope"), task.length, band, folder))
 
 
 def _frequencies(rope: Any, length: int, band: Any, folder: Path) -> np.ndarray:
@@ -98,7 +98,7 @@ def _frequencies(rope: Any, length: int, band: Any, folder: Path) -> np.ndarray:
         raise RopesimError("train.band", band, f"use one of {', '.join(THIRDS)}")
     kept = np.flatnonzero(made.theta) if band is None else np.sort(getattr(made.thirds, band))
     if not kept.size:
-        raise RopesimError("train.band" if band else "rope", band, "use bands with more rotated pairs")
+        raise RopesimError("train.band" if band else "rope", band or rope, "use bands with more rotated pairs")
     theta = made.theta[kept]
     values, counts = np.unique(theta, return_counts=True)
     if values.size < theta.size:

@@ -43,7 +43,7 @@ def test_a_folder_gets_the_trajectory_and_the_picture(tmp_path, capsys):
     (["--K", "21", "--N", "21"], "--K = 21"), (["--N", "20"], "--N = 20"), (["--lag", "-1"], "--lag = -1"),
     (["--lag", "400"], "--lag = 400"), (["--eps", "1"], "--eps = 1"), (["--eps", "nan"], "--eps = nan"),
     (["--seed", "-1"], "--seed = -1"), (["--K", "1"], "--K = 1"), (["--preset", "llama"], "--preset = 'llama'"),
-    (["nowhere.toml"], "SPEC = 'nowhere.toml'"), (["slash-head"], "head = ")])
+    (["nowhere.toml"], "SPEC = 'nowhere.toml'"), (["slash-head"], "SPEC = 'slash-head'")])
 def test_bad_input_exits_2_with_one_line(argv, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert code(*argv, "--out", "new") == 2

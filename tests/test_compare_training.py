@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ropesim import bands, compare_training
-from ropesim.compare_training import KINDS, dataset, slash, values
+from ropesim.compare_training import dataset, slash, values
 from ropesim.errors import RopesimError
+from ropesim.point import KINDS
 from ropesim.slash_task import Task
 from ropesim.trainings import QUANTITIES, Training
 

@@ -127,7 +127,7 @@ def test_one_large_step_is_enough():
 
 
 def test_both_layers_learn_at_once():
-    run = training.together(Task(classes=2, length=21), schedules.half_dft(10), steps=1000)
+    run = training.together(Task(classes=2, length=41), schedules.half_dft(20))
     assert run.lags.argmax() == 1 and run.loss[-1] <= 0.01
     assert not run.stage.any() and run.diverged_at is None
 

@@ -238,13 +238,13 @@ def _measure(task: Task, weights: Weights, prompts: Prompts, done: Pass, time: f
 
 def _closely(task: Task, loss: float, batch: int | None, seed: int) -> Measure:
     """Measures whose loss, where it is within twice the one to reach, is that of many prompts: one batch is noisy."""
-    held = None if batch is None else draw(task, HELD * batch, np.random.default_rng([1, seed]))
-
     def measure(weights: Weights, prompts: Prompts, done: Pass, time: float) -> Row:
         row = _measure(task, weights, prompts, done, time)
-        if held is None or row.loss > 2 * loss:
+        if batch is None or row.loss > 2 * loss:
             return row
-        return row._replace(loss=float(held.weight @ forward(weights, held).loss))
+        rng = np.random.default_rng([1, seed])                # drawn again each time: kept, they would fill the memory
+        held = (draw(task, batch, rng) for _ in range(HELD))
+        return row._replace(loss=float(np.mean([drawn.weight @ forward(weights, drawn).loss for drawn in held])))
     return measure
 
 
