@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ropesim import case, chunks, grid, pool, predictions, spec, store, sweep
+from ropesim import case, chunks, grid, point, pool, predictions, spec, store, sweep
 from ropesim.predict import attention, batch
 
 from .timing import Line, at_least, at_most, seconds, told
@@ -18,7 +18,7 @@ HERE = Path(".")
 
 
 def lines() -> list[Line]:
-    return analytic([]) + analytic(["slash", "sink", "entropy", "participation", "received"]) + workers()
+    return analytic([]) + analytic(["slash", "sink", "entropy", "participation", "received"]) + samples() + workers()
 
 
 def tables(length: int, head: dict[str, Any], swept: dict[str, Any], **run: Any) -> dict[str, Any]:
@@ -72,6 +72,25 @@ def stored(swept: dict[str, Any], **run: Any) -> float:
             store.run(tables(LENGTH, {}, swept, samples=0, **run), HERE, Path(folder) / "a.zarr")
             taken.append(time.perf_counter() - start)
     return min(taken)
+
+
+def samples() -> list[Line]:
+    """What batching replicates could save: a sample's time over that of its draws, products and exponentials alone."""
+    found = []
+    for length in (64, 256, 1024):
+        given = grid.grid(tables(length, {"noise": 0.1}, {"run.seed": [0]}, samples=32)).tables(0)
+        one = case.build(spec.parse(given), HERE)
+        rng, count = np.random.default_rng(0), min(4096 // length, 32)
+        q, k = rng.standard_normal((2, count, length, 2 * one.theta.size))
+
+        def least() -> None:
+            for _ in range(32 // count):
+                rng.standard_normal((2, *q.shape))
+                np.exp(q @ k.swapaxes(1, 2))
+        ours, unit = seconds(lambda: point.simulated(one), least)
+        found.append(told(f"simulated point, T = {length}: ours / draws, products, exp, {count} samples a call",
+                          ours / unit, "x"))
+    return found
 
 
 def workers() -> list[Line]:

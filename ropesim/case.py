@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from . import bands, captures, ensembles, gaussians, processes, wrappers
 from .bands import Bands
 from .errors import RopesimError, shown
-from .predict import attention
+from .predict import attention, cosines
 from .spec import (LARGEST, SMALLEST, CapturedHead, ConstantHead, RandomHead, Rope, Run, SeasonalHead, SlashHead, Spec,
                    shipped)
 
@@ -208,7 +208,7 @@ def _strength(spec: Spec, table: Bands, length: int) -> float:
     lag, score, run = spec.head.lag, spec.head.score, spec.run
     unit = _wrapped(ensembles.Slash(lag, 1.0), spec, table).mean(table.theta)
     product = run.scale * unit.q * unit.k.conj()
-    curve = attention.lag_logits(np.abs(product), np.angle(product), table.theta, length)
+    curve = cosines.curves(product, table.theta, length)
 
     def reached(logits: np.ndarray) -> float:
         sink = None if unit.margin is None else attention.sink_logits(logits, unit.margin)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .case import Case
 from .ensembles import Captured, Mean, Slash, slashes
-from .predict import attention, batch, moments
+from .predict import attention, batch, cosines, moments
 from .wrappers import Factor, Sink, amplified, gains
 
 Values = dict[str, np.ndarray]
@@ -102,8 +102,7 @@ def curves(cases: Sequence[Case]) -> tuple[np.ndarray, np.ndarray, np.ndarray | 
 
     def curve(k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         product = scaled * k.conj()
-        amplitude = np.abs(product)
-        return amplitude, attention.lag_logits(amplitude, np.angle(product), theta, length)
+        return np.abs(product), cosines.curves(product, theta, length)
 
     amplitude, logits = curve(mean.k)
     sink = None

@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from .errors import RopesimError
 
@@ -200,12 +200,17 @@ class Run(_Table):
     lags: list[Annotated[Whole, Field(ge=0)]] = Field(default_factory=list)
 
 
-class Spec(_Table):
-    """One point: a head and a run. `folder` is where relative file names start."""
+class Spec(NamedTuple):
+    """One point: a head and a run, and the bands unless a captured head brings its own."""
 
-    rope: Rope | None = None
-    head: Head
-    run: Run = Run()
+    rope: Rope | None
+    head: Any            # one of HEADS
+    run: Run
+
+
+_DEFAULT = Run()
+_TABLES = frozenset(Spec._fields)
+_HEAD: TypeAdapter[_Table] = TypeAdapter(Head)
 
 
 def examples() -> list[str]:
@@ -248,14 +253,24 @@ def parse(tables: dict[str, Any]) -> Spec:
     ...        "run": {"length": 8}}).head.lag
     1
     """
-    try:
-        spec = Spec.model_validate(tables, strict=True)
-    except ValidationError as error:
-        raise _sentence(error, tables) from None
-    if spec.rope is None or spec.rope is not tables["rope"]:
-        _check_rope(spec)
+    for name in tables:
+        if name not in _TABLES:
+            raise RopesimError(name, tables[name], "unknown field" + _known(name, [*Spec._fields, "sweep"]))
+    if "head" not in tables:
+        raise RopesimError("head", None, "add this field")
+    given, run = tables.get("rope"), tables.get("run", _DEFAULT)
+    spec = Spec(given if given is None or isinstance(given, Rope) else rope(given),
+                _checked(_HEAD.validator, tables["head"], "head"),
+                run if isinstance(run, Run) else _checked(Run.__pydantic_validator__, run, "run"))
     _check_head(spec)
     return spec
+
+
+def _checked(validator: Any, table: Any, name: str) -> Any:
+    try:
+        return validator.validate_python(table, strict=True)
+    except ValidationError as error:
+        raise _sentence(error, table, name) from None
 
 
 def dump(spec: Spec) -> dict[str, Any]:
@@ -264,7 +279,7 @@ def dump(spec: Spec) -> dict[str, Any]:
     >>> dump(parse(read("slash-head")[0]))["run"]["seed"]
     0
     """
-    tables = spec.model_dump(exclude_none=True)
+    tables = {name: table.model_dump(exclude_none=True) for name, table in spec._asdict().items() if table is not None}
     if spec.head.kind == "captured":
         tables["run"] = {k: v for k, v in tables["run"].items() if k not in ("samples", "seed", "replicate", "scale")}
     return tables
@@ -302,24 +317,8 @@ def rope(table: Any) -> Rope:
     >>> rope({"kind": "half-dft", "pairs": 8}).pairs
     8
     """
-    try:
-        found = Rope.model_validate(table, strict=True)
-    except ValidationError as error:
-        raise _sentence(error, {"rope": table}, ("rope",)) from None
-    _check_ways(found)
-    return found
-
-
-def _check_rope(spec: Spec) -> None:
-    if spec.rope is not None:
-        _check_ways(spec.rope)
-    elif spec.head.kind != "captured":
-        raise RopesimError("rope", None, "add a [rope] table with a preset, a kind or a config")
-
-
-def _check_ways(rope: Rope) -> None:
-    seen = rope.model_fields_set                                    # plain reads: a sweep does it a million times
-    given = {name: value for name in Rope.model_fields if name in seen and (value := getattr(rope, name)) is not None}
+    found: Rope = _checked(Rope.__pydantic_validator__, table, "rope")
+    given = {name: value for name in Rope.model_fields if (value := getattr(found, name)) is not None}
     ways = [way for way in ("preset", "kind", "config") if way in given]
     if len(ways) != 1:
         raise RopesimError("rope", " and ".join(ways) or None, "give exactly one of preset, kind and config")
@@ -331,9 +330,12 @@ def _check_ways(rope: Rope) -> None:
     for name in given:
         if name not in (way, *required, *optional):
             raise RopesimError(f"rope.{name}", given[name], f"leave it out, it does not go with {way}")
+    return found
 
 
 def _check_head(spec: Spec) -> None:
+    if spec.rope is None and spec.head.kind != "captured":
+        raise RopesimError("rope", None, "add a [rope] table with a preset, a kind or a config")
     if isinstance(spec.head, SlashHead) and (spec.head.score is None) == (spec.head.strength is None):
         seen = None if spec.head.score is None else (spec.head.score, spec.head.strength)
         raise RopesimError("head.score, head.strength", seen, "give one of the two")
@@ -358,10 +360,10 @@ REMEDIES = {
 }
 
 
-def _sentence(error: ValidationError, tables: dict[str, Any], place: tuple[str, ...] = ()) -> RopesimError:
-    """The first finding of pydantic, in the tables or at a place of them, as field, value, remedy."""
+def _sentence(error: ValidationError, table: Any, name: str) -> RopesimError:
+    """The first finding of pydantic in a table of this name, as field, value, remedy."""
     found = error.errors()[0]
-    where = [*place, *(str(part) for part in found["loc"])]
+    where = [name, *(str(part) for part in found["loc"])]
     if where[0] == "head" and where[1:2] != [] and where[1] in HEADS:       # pydantic's tag of the union
         del where[1]
     kind, value, context = found["type"], found["input"], found.get("ctx", {})
@@ -373,9 +375,10 @@ def _sentence(error: ValidationError, tables: dict[str, Any], place: tuple[str, 
         value = None
     remedy = REMEDIES.get(kind, "")
     if kind == "extra_forbidden":
-        remedy = "unknown field" + _nearest(where, tables)
-        if isinstance(tables.get("head"), dict) and tables["head"].get("kind") == "captured" and \
-                where[0] == "head" and where[-1] in ("noise", "sink"):
+        models: dict[str, type[_Table]] = {"rope": Rope, "run": Run, "head.sink": SinkTable}
+        model = models.get(".".join(where[:-1])) or HEADS[table["kind"]]
+        remedy = "unknown field" + _known(where[-1], list(model.model_fields))
+        if model is CapturedHead and where[-1] in ("noise", "sink"):
             remedy = "leave it out, a captured head has its own"
     elif kind == "literal_error":
         remedy = f"use {context['expected']}" + _close(value, re.findall("'(.*?)'", context["expected"]))
@@ -385,12 +388,8 @@ def _sentence(error: ValidationError, tables: dict[str, Any], place: tuple[str, 
     return RopesimError(".".join(where), value, remedy or found["msg"][0].lower() + found["msg"][1:])
 
 
-def _nearest(where: list[str], tables: dict[str, Any]) -> str:
-    model: Any = {"rope": Rope, "run": Run}.get(where[0], Spec)
-    if where[0] == "head":
-        model = SinkTable if where[1:2] == ["sink"] else HEADS[tables["head"]["kind"]]
-    known = [*model.model_fields, *(["sweep"] if model is Spec else [])]
-    return _close(where[-1], known) or f"; known here: {', '.join(known)}"
+def _known(word: Any, names: list[str]) -> str:
+    return _close(word, names) or f"; known here: {', '.join(names)}"
 
 
 def _close(word: Any, known: list[str]) -> str:

@@ -88,7 +88,7 @@ def _case(tables: dict[str, Any], folder: Path, lengths: tuple[Any, ...], before
         before |= {name: (tables[name], getattr(spec, name)) for name in ("rope", "run") if name in tables}
     if lengths and spec.run.lags:                 # a lag beyond the length of some points only is padding there
         check_lags(spec.run.lags, max(n for n in lengths if isinstance(n, int)))
-        spec = spec.model_copy(update={"run": spec.run.model_copy(update={"lags": []})})
+        spec = spec._replace(run=spec.run.model_copy(update={"lags": []}))
     return build(spec, folder)
 
 

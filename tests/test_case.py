@@ -270,4 +270,4 @@ def test_lags_to_store_stay_below_the_length():
 
 def test_build_refuses_a_spec_without_bands_that_parse_never_saw():
     with pytest.raises(RopesimError, match=r"rope = None: add a \[rope\] table"):
-        build(Spec(head=SlashHead(kind="slash", lag=1, strength=1.0), run=Run(length=4)), HERE)
+        build(Spec(rope=None, head=SlashHead(kind="slash", lag=1, strength=1.0), run=Run(length=4)), HERE)

@@ -17,10 +17,9 @@ LEVEL = {
     "similarity": 2, "removal": 2.1, "classifier": 2.1, "masks": 2.1, "sources": 2.1,
     "ensembles": 3, "wrappers": 3.05, "gaussians": 3.1, "processes": 3.2, "stacks": 3.3, "slash_task": 3.3,
     "predict.kernels": 4.0, "predict.phases": 4.0, "predict.laplace": 4.0, "predict.nodes": 4.0,
-    "predict.rows": 4.05, "predict.binned": 4.05, "predict.attention": 4.1, "predict.logits": 4.15,
-    "predict.totals": 4.16, "predict.drift": 4.17, "predict.row_moments": 4.18, "predict.slash_rates": 4.18,
-    "predict.training": 4.19,
-    "predict.*": 4.2, "predict.mixing": 4.25,
+    "predict.rows": 4.05, "predict.binned": 4.05, "predict.cosines": 4.05, "predict.attention": 4.1,
+    "predict.logits": 4.15, "predict.totals": 4.16, "predict.drift": 4.17, "predict.row_moments": 4.18,
+    "predict.slash_rates": 4.18, "predict.training": 4.19, "predict.*": 4.2, "predict.mixing": 4.25,
     "simulate.kernels": 4.0, "simulate.attention": 4.1, "simulate.weights": 4.15, "simulate.blocks": 4.15,
     "simulate.regression": 4.15, "simulate.jacobian": 4.25, "simulate.*": 4.2,
     "strategies": 4.0, "testing": 4.0,
@@ -45,7 +44,7 @@ MAY_IMPORT = {
     "predictions": {"predict"}, "point": {"predict", "simulate"}, "compare": {"predict", "simulate"},
     "compare_training": {"predict", "simulate"},
     "predict": {"predict"}, "simulate": {"simulate"},
-    "case": {"predict.attention"}, "pretraining": {"simulate"},
+    "case": {"predict.attention", "predict.cosines"}, "pretraining": {"simulate"},
 }
 
 # A heavy library -> the modules (or subpackages) that may load it.

@@ -13,7 +13,7 @@ from tolerances import EXACT, FLOAT, SIGMAS
 
 from ropesim.ensembles import real
 from ropesim.errors import RopesimError
-from ropesim.predict import attention
+from ropesim.predict import cosines
 from ropesim.predict.logits import LAGS, covariance, frequencies, mean_and_variance, pairs
 
 THETA = np.array([1.0, 0.2])
@@ -131,7 +131,7 @@ def test_certain_queries_and_keys_have_their_logits_and_no_variance(q, k, length
     none = np.zeros((4, 4))
     seen = mean_and_variance(q, k, none, none, NONE, THETA, length)
     product = pairs(q) * pairs(k).conj()
-    np.testing.assert_array_equal(seen.mean, attention.lag_logits(np.abs(product), np.angle(product), THETA, length))
+    np.testing.assert_array_equal(seen.mean, cosines.curves(product, THETA, length))
     np.testing.assert_array_equal(seen.variance, np.zeros(length))
 
 

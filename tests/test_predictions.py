@@ -7,7 +7,7 @@ from tolerances import EXACT, FLOAT
 
 from ropesim import ensembles, predictions, wrappers
 from ropesim.case import Case, build
-from ropesim.predict import attention
+from ropesim.predict import attention, cosines
 from ropesim.predictions import alike, captured, curves, predicted
 from ropesim.spec import Run, parse
 
@@ -72,7 +72,7 @@ def test_heads_side_by_side_have_the_means_that_each_has_alone(drawn, sink, thet
     for n, head in enumerate(drawn):
         product = 0.5 * head.mean(theta).q * head.mean(theta).k.conj()
         assert amplitude[n].tobytes() == np.abs(product).tobytes()
-        assert logits[n].tobytes() == attention.lag_logits(np.abs(product), np.angle(product), theta, 8).tobytes()
+        assert logits[n].tobytes() == cosines.curves(product, theta, 8).tobytes()
     assert (first is not None) == sink
 
 

@@ -6,13 +6,13 @@ sum, a suffix sum or a correlation of exp(logit) with exp(-Z).
 """
 
 import itertools
-import math
 
 import numpy as np
 from scipy import fft
 
 from ..errors import RopesimError, array, number, whole
 from ..patterns import Profile
+from .cosines import curves
 from .kernels import suffix_sums, weighted_sums
 from .phases import rotations, turns
 from .rows import STEP, Rows, cuts, row_sums, staircase
@@ -25,38 +25,19 @@ def lag_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, leng
     """Logits of constant heads at the lags start .. start + length - 1, float64[..., length].
 
     amplitude >= 0 and phase (rad): float64[..., B], one head for each leading index; theta
-    (rad/token): float64[B], |theta| < 2**64; length >= 1, start >= 0, start + length <= 2**63.
+    (rad/token): float64[B], |theta| < 2**64; length >= 1, start >= 0, start + length <= 2**62.
     Raises RopesimError otherwise.
 
         logit(lag) = sum_b amplitude[b] cos(theta[b] lag + phase[b])              (A-lag)
 
-    One matrix product of giant and baby steps (A-giant). The phases of both come from theta / 2 pi
-    as a 128-bit fraction of a turn (A-turns), so the error, under 1e-15 sum(amplitude), does not
-    grow with the lag; theta is taken as the exact value of its double.
+    As `cosines.curves`, which takes amplitude exp(1j phase). The error is under 1e-15 sum(amplitude) at any lag.
     Source: Cheng et al. 2026 (2601.08297), section 4, eq. 9.
 
     >>> lag_logits([2.0, 1.0], [0.0, 0.0], [0.0, np.pi], 4).round(12)
     array([3., 1., 3., 1.])
     """
     amplitude, phase, theta = _constant(amplitude, phase, theta)
-    length = whole("length", length, least=1, most=2 ** 63 - 1)
-    start = whole("start", start, least=0, most=2 ** 63 - length)
-    baby = 1 << ((length - 1).bit_length() + 2) // 2
-    giants = -(-length // baby)
-    fraction = turns(theta)
-    steps = np.uint64(start) + np.arange(giants, dtype=np.uint64) * np.uint64(baby)
-    giant, rest = rotations(fraction, steps), rotations(fraction, np.arange(baby, dtype=np.uint64))
-    right = rest.conj().view(np.float64).T
-    heads = amplitude.shape[:-1]
-    head = (amplitude * np.exp(1j * phase)).reshape(math.prod(heads), 1, theta.size)
-    out = np.empty((len(head), giants, baby))
-    at_once = min(max((1 << 13) // max(giant.size, 1), 1), len(head))      # the operand stays in the cache
-    left = np.empty((at_once, *giant.shape), complex)
-    for n in range(0, len(head), at_once):                 # one product a head, of the same shape in any batch
-        some = out[n:n + at_once]
-        np.multiply(head[n:n + at_once], giant, out=left[:len(some)])
-        np.matmul(left[:len(some)].view(np.float64), right, out=some)
-    return out.reshape(*heads, giants * baby)[..., :length]
+    return curves(amplitude * np.exp(1j * phase), theta, length, start=start)
 
 
 def sink_logits(logits: np.ndarray, margin: float) -> np.ndarray:
@@ -348,7 +329,7 @@ def pair_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray, lag
     array([-2.])
     """
     amplitude, phase, theta = _constant(amplitude, phase, theta)
-    lag = whole("lag", lag, least=0, most=2 ** 63 - 1)
+    lag = whole("lag", lag, least=0, most=2 ** 62)
     turn = rotations(turns(theta), np.array([lag], dtype=np.uint64))[0]
     return amplitude * (np.exp(1j * phase) * turn).real
 
@@ -365,7 +346,7 @@ def mean_pair_logits(amplitude: np.ndarray, phase: np.ndarray, theta: np.ndarray
     array([1., 0.])
     """
     amplitude, phase, theta = _constant(amplitude, phase, theta)
-    length = whole("length", length, least=1, most=2 ** 63 - 1)
+    length = whole("length", length, least=1, most=2 ** 62)
     wrapped = turns(theta)[0].view(np.int64) * (2 * np.pi / 2.0 ** 64)    # near a turn, T theta / 2 loses all digits
     half = np.where(np.abs(theta) <= np.pi, theta, wrapped) / 2
     ratio = np.divide(np.sin(length * half), length * np.sin(half), out=np.ones(half.size), where=np.sin(half) != 0)

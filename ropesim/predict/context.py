@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import RopesimError, array, number, whole
-from .attention import lag_logits, mean_pair_logits
+from .attention import mean_pair_logits
+from .cosines import curves
 
 UNIT = 2.0 ** -52     # spacing of doubles at 1
 WITNESSES = 64        # lags that a search keeps to show the next base infeasible
@@ -81,7 +82,7 @@ def worst_sum(theta: np.ndarray, length: int) -> Worst:
     >>> worst_sum([1.0, 0.0], 4).lag
     3
     """
-    sums = lag_logits(np.ones(np.size(theta)), np.zeros(np.size(theta)), theta, length)
+    sums = curves(np.ones(np.size(theta)), theta, length)
     lag = int(sums.argmin())
     return Worst(lag, float(sums[lag]), _error(np.asarray(theta, dtype=float), length))
 
@@ -135,7 +136,7 @@ def first_feasible(length: int, low: float, high: float, *, head_dim: int = 128)
 
 
 def _lowest(theta: np.ndarray, length: int) -> np.ndarray:
-    sums = lag_logits(np.ones(theta.size), np.zeros(theta.size), theta, length)
+    sums = curves(np.ones(theta.size), theta, length)
     return np.argpartition(sums, WITNESSES)[:WITNESSES] if length > WITNESSES else np.arange(length)
 
 

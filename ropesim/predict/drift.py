@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ensembles import Part, Slow, real
 from . import binned
-from .attention import lag_logits
+from .cosines import curves
 from .kernels import histogram, interpolate
 from .laplace import table
 from .logits import pairs
@@ -71,7 +71,7 @@ def picked(logits: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray]:
 def _mean_logits(part: Part, theta: np.ndarray, scale: float, view: View) -> np.ndarray:
     """Logits of the mean query and key, at the lags that a row sees."""
     product = scale * pairs(part.moments.q) * pairs(part.moments.k).conj()
-    return lag_logits(np.abs(product), np.angle(product), theta, view.window)
+    return curves(product, theta, view.window)
 
 
 def _logits(part: Part, slow: Slow, xi: np.ndarray, rows: np.ndarray, counts: np.ndarray, theta: np.ndarray,

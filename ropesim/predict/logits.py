@@ -11,7 +11,7 @@ import numpy as np
 
 from ..ensembles import real
 from ..errors import RopesimError, array, number, whole
-from .attention import lag_logits
+from .cosines import curves
 from .phases import rotations, turns
 
 LAGS = 4096        # of a block whose variances are one matrix product
@@ -53,7 +53,7 @@ def mean_and_variance(q: np.ndarray, k: np.ndarray, cov_q: np.ndarray, cov_k: np
     cov_q, cov_k = covariance("cov_q", cov_q, size), covariance("cov_k", cov_k, size)
     cross = array("cross", cross, [None, size, size])[:length]
     product = pairs(q) * pairs(k).conj()
-    mean = lag_logits(np.abs(product), np.angle(product), theta, length)
+    mean = curves(product, theta, length)
     variance = _independent(*_couplings(pairs(q), pairs(k), cov_q, cov_k), theta, length)
     more_mean, more_variance = _dependent(q, k, cross, theta)
     mean[:len(cross)] += more_mean
@@ -127,7 +127,7 @@ def _independent(plus: np.ndarray, minus: np.ndarray, theta: np.ndarray, length:
     own = np.diag(minus)
     if np.array_equal(plus, np.diag(np.diag(plus))) and np.array_equal(minus, np.diag(own)):
         constant = np.full(length, np.trace(plus).real)
-        return constant + lag_logits(np.abs(own), np.angle(own), 2 * theta, length) if own.any() else constant
+        return constant + curves(own, 2 * theta, length) if own.any() else constant
     fraction = turns(theta)
     turn = rotations(fraction, np.arange(min(LAGS, length), dtype=np.uint64))
     curve = np.hstack([turn.real, turn.imag])

@@ -14,7 +14,7 @@ import numpy as np
 from ..ensembles import Moments, Part, real
 from ..errors import array, number, whole
 from . import binned, drift, totals
-from .attention import lag_logits
+from .cosines import curves
 from .laplace import table
 from .logits import covariance, frequencies, pairs
 from .nodes import normal
@@ -145,7 +145,7 @@ def _logits(part: Part, queries: np.ndarray, theta: np.ndarray, scale: float,
     """
     m, z = part.moments, scale * pairs(queries)
     product = z * pairs(m.k).conj()
-    mean = lag_logits(np.abs(product), np.angle(product), theta, length)
+    mean = curves(product, theta, length)
     first = m.cov_k[0, 0]
     if np.array_equal(m.cov_k, first * np.eye(len(m.k))):
         variance = np.repeat(first * np.sum(np.abs(z) ** 2, axis=1)[:, None], length, axis=1)

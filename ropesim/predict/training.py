@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import RopesimError, array, number, whole
 from ..slash_task import Task
-from .attention import lag_logits
+from .cosines import curves
 
 ROUNDING = 4e-15     # of a sum of cosines, per pair
 
@@ -177,4 +177,4 @@ def cosines(theta: np.ndarray, length: int) -> np.ndarray:
     theta = array("theta", theta, [None])
     if not theta.size:
         raise RopesimError("number of pairs", 0, "use at least one frequency")
-    return lag_logits(np.ones(theta.size), np.zeros(theta.size), theta, whole("length", length, least=2))
+    return curves(np.ones(theta.size), theta, whole("length", length, least=2))
