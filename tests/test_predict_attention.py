@@ -97,7 +97,7 @@ def test_lag_logits_are_their_naive_twin_at_small_lags(head, length):
     close(attention.lag_logits(*head, length), naive.lag_logits(*head, length), FLOAT)
 
 
-@given(constants(), st.integers(1, 60), st.integers(0, 2 ** 62), st.integers(0, 60))
+@given(constants(), st.integers(1, 60), st.integers(0, 2 ** 62 - 120), st.integers(0, 60))
 def test_lag_logits_do_not_depend_on_where_they_start(head, length, start, offset):
     here = attention.lag_logits(*head, length, start=start + offset)
     close(here, attention.lag_logits(*head, length + offset, start=start)[offset:], EXACT * head[0].sum())

@@ -1,4 +1,4 @@
-"""Exact phases: theta times a lag modulo a turn, in fixed point, at any lag below 2**63."""
+"""Exact phases: theta times a lag modulo a turn, in fixed point, at any lag below 2**64."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def turns(theta: np.ndarray) -> np.ndarray:
 def rotations(fraction: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """exp(1j theta n) for each n of `steps`, complex128[steps, B], from fractions of a turn.
 
-    fraction: as of `turns`; steps: uint64[steps], below 2**63.
+    fraction: as of `turns`; steps: uint64[steps].
 
     >>> rotations(turns(np.array([np.pi])), np.array([1], dtype=np.uint64)).real
     array([[-1.]])
