@@ -65,14 +65,16 @@ def slash(source: str | None, preset: str | None, as_json: bool, out: Path | Non
     if out is not None:
         from . import plots, store, training_charts
         out.mkdir(parents=True, exist_ok=True)
-        store.save(compare_training.dataset(training.task, run), out / "trajectory.zarr")
+        store.save(compare_training.dataset(training, run), out / "trajectory.zarr")
         replace(out / "training.png", plots.png(training_charts.figure(training.task, found, run)))
     if as_json:
         print_json({"schema": 1, "ropesim": __version__, **found})
     elif not quiet:
         click.echo(table(found))
     if found["diverged_at"] is not None:
-        click.echo(f"ropesim: the run diverged at step {found['diverged_at']}; what came before is kept", err=True)
+        rate = "train.eta" if run.stage[-1] == 1 else "train.eta_2" if run.stage[-1] else "train.eta or train.eta_2"
+        click.echo(f"ropesim: the run diverged at step {found['diverged_at']}; use a smaller {rate}; "
+                   f"what came before is {'shown' if out is None else 'kept'}", err=True)
         return 1
     return 0
 
@@ -103,7 +105,7 @@ def table(found: dict[str, Any]) -> str:
         predicted, measured = _cell(one["predicted"], "unknown"), _cell(one["measured"], "not reached")
         lines.append(f"{name:<16}{predicted:>14} {error}{measured:>12}")
     lines.append(f"{'ood':<16}{found['ood']['bound']:>14.6f}   {'(bound)':<12}{found['ood']['measured']:>12.6f}")
-    lines.append(f"layer 1 looks {found['lag_argmax']} back, average slash score {found['slash']:.4f}")
+    lines.append(f"layer 1 scores lag {found['lag_argmax']} highest; the label's lag {found['slash']:.4f} on average")
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from .errors import RopesimError, number, whole
 
 SUM = 1e-9      # by which probabilities may miss one
+LONGEST = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Task:
 
     def __post_init__(self) -> None:
         whole("classes", self.classes, least=2)
-        if whole("length", self.length, least=3) % 2 == 0:
+        if whole("length", self.length, least=3, most=LONGEST) % 2 == 0:
             raise RopesimError("length", self.length, "use an odd number of tokens: pairs and a question")
         if self.classes >= self.length:
             raise RopesimError("classes", self.classes, f"use fewer classes than the {self.length} tokens")
@@ -79,7 +80,7 @@ def layout(task: Task) -> Layout:
 
 def _check(probabilities: tuple[float, ...], classes: int) -> None:
     if not isinstance(probabilities, tuple):
-        raise RopesimError("probabilities", probabilities, "use a tuple")
+        raise RopesimError("probabilities", probabilities, "use a list of numbers, a tuple in Python")
     if len(probabilities) != classes:
         raise RopesimError("probabilities", probabilities, f"give {classes}, one for each class")
     for chance in probabilities:

@@ -1,5 +1,6 @@
 """Training runs from TOML: a [train] table and the [rope] bands it learns with, checked, and what they build."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,7 +12,9 @@ from . import bands, case, spec
 from .errors import RopesimError, known, number, table, whole
 from .slash_task import Task
 
+HIGHEST = 25        # nats of margin: beyond, predictions drown in rounding
 TASK = tuple(field.name for field in fields(Task))
+ALIKE = 1e-12       # relative distance of frequencies that are one but for rounding
 THIRDS = ("high", "medium", "low")
 TIMES = ("log_N", "log_KN", "log_N_over_eps", "stage_2", "stage_2_final")
 QUANTITIES = ("score", *TIMES, "loss_plateau", "loss_final", "argmax")      # of a run, in a sweep
@@ -21,8 +24,8 @@ QUANTITIES = ("score", *TIMES, "loss_plateau", "loss_final", "argmax")      # of
 class Training:
     """One run of `ropesim train slash`.
 
-    theta: float64[B], rad/token, None: half a DFT of N tokens; epsilon in (0, 1), None: N^-1/2: Stage I ends at the
-    margin log(N / epsilon); eta, eta_2 > 0: learning rates, None: as `simulate.training.descend` takes them; batch:
+    theta: float64[B], rad/token, None: half a DFT of N tokens; epsilon in [N e^-25, 1), None: N^-1/2: Stage I ends at
+    the margin log(N / epsilon); eta, eta_2 > 0: learning rates, None: as `simulate.training.descend` takes them; batch:
     fresh prompts a step, 0: all there are, so that gradients are exact; loss > 0: where Stage II ends; steps,
     steps_2 >= 0: at most; seed >= 0; together: both layers at once. Raises RopesimError otherwise.
 
@@ -45,8 +48,9 @@ class Training:
     def __post_init__(self) -> None:
         length = self.task.length
         epsilon = length ** -0.5 if self.epsilon is None else number("epsilon", self.epsilon, above=0)
-        if epsilon >= 1:
-            raise RopesimError("epsilon", epsilon, "use a number below 1")
+        least = length * math.exp(-HIGHEST)
+        if not least <= epsilon < 1:
+            raise RopesimError("epsilon", epsilon, f"use a number below 1, {least:.3g} or more")
         theta = bands.half_dft(length // 2).theta if self.theta is None else self.theta
         object.__setattr__(self, "epsilon", epsilon)
         object.__setattr__(self, "theta", theta)
@@ -98,9 +102,14 @@ def _frequencies(rope: Any, length: int, band: Any, folder: Path) -> np.ndarray:
         raise RopesimError("train.band", band, f"use one of {', '.join(THIRDS)}")
     kept = np.flatnonzero(made.theta) if band is None else np.sort(getattr(made.thirds, band))
     if not kept.size:
-        raise RopesimError("train.band" if band else "rope", band or rope, "use bands with more rotated pairs")
+        raise RopesimError("train.band" if band else "rope", band or rope,
+                           "use bands with a rotated pair" + (" in this third" if band else ""))
     theta = made.theta[kept]
-    values, counts = np.unique(theta, return_counts=True)
-    if values.size < theta.size:
-        raise RopesimError("rope.theta", values[counts > 1][0], "give each frequency once")
+    wrapped = np.remainder(theta + np.pi, 2 * np.pi) - np.pi
+    turn = np.abs(np.where(np.abs(theta) <= np.pi, theta, wrapped))       # what whole lags tell apart
+    order = np.argsort(turn, kind="stable")
+    alike = np.flatnonzero(np.diff(turn[order]) <= ALIKE * turn[order[1:]])
+    if alike.size:
+        raise RopesimError("rope.theta", float(theta[order[alike[0] + 1]]),
+                           "give each frequency once; opposite ones and those whole turns apart are one")
     return theta

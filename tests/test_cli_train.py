@@ -77,7 +77,8 @@ def test_a_spec_says_what_options_do_not_and_options_go_before_it(tmp_path, caps
 def test_both_layers_at_once(capsys):
     assert code(*SMALL, "--together", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["loss_plateau"] == {"measured": None, "predicted": None} and found["loss_final"]["measured"] <= 0.01
+    assert found["loss_plateau"] == {"measured": None, "predicted": None, "error": None}
+    assert found["loss_final"]["measured"] <= 0.01
 
 
 def test_a_sweep_belongs_to_run(tmp_path, capsys):

@@ -9,6 +9,7 @@ from ropesim import bands, compare_training
 from ropesim.compare_training import dataset, slash, values
 from ropesim.errors import RopesimError
 from ropesim.point import KINDS
+from ropesim.predict import training
 from ropesim.slash_task import Task
 from ropesim.trainings import QUANTITIES, Training
 
@@ -66,11 +67,34 @@ def test_layers_trained_at_once_are_measured_alone():
     assert not run.stage.any() and found["loss_final"]["measured"] <= 0.01
 
 
-def test_times_of_a_few_large_steps_are_not_predicted():
-    found, run = slash(Training(task=SMALL.task, eta=20.0, steps_2=0))
-    one = found["times"]["log_N"]
-    assert math.isnan(one["predicted"]) and math.isnan(one["error"]) and math.isfinite(one["measured"])
-    assert (run.stage == 1).sum() < 20
+@pytest.mark.parametrize("eta, eta_2", [(1.0, 10.0), (5.0, 30.0), (20.0, 100.0)])
+def test_times_of_a_few_large_steps_are_predicted(eta, eta_2):
+    """The slack: 2 % in batches of 256, in Stage I and in Stage II."""
+    found, run = slash(Training(task=Task(classes=4, length=101), eta=eta, eta_2=eta_2, batch=256))
+    assert (run.stage == 1).sum() < 20 and (run.stage == 2).sum() < 30
+    for one in found["times"].values():
+        assert abs(one["measured"] - one["predicted"]) <= one["error"] + 0.02 * one["predicted"]
+
+
+def test_without_a_step_nothing_is_predicted():
+    found, run = slash(Training(task=SMALL.task, eta=1e6))
+    assert run.diverged_at == 1 and all(math.isnan(one["predicted"]) for one in found["times"].values())
+    assert math.isnan(found["loss_plateau"]["predicted"]) and math.isnan(found["loss_final"]["predicted"])
+
+
+@pytest.mark.parametrize("classes, length, lag", [(2, 21, 0), (4, 101, 1), (3, 51, 48), (8, 201, 2)])
+def test_the_plateau_is_that_of_the_length(classes, length, lag):
+    """4 %: five standard errors of 4096 prompts, and what the mean field misses at few tokens."""
+    task = Task(classes=classes, length=length, lag=lag)
+    found, _ = slash(Training(task=task, batch=4096, steps_2=0, eta=None if lag < 48 else 20.0))
+    one = found["loss_plateau"]
+    assert one["measured"] == pytest.approx(one["predicted"], rel=0.04)
+    assert one["error"] == abs(one["predicted"] - training.plateau_loss(classes, period=task.period))
+
+
+def test_a_loss_met_at_once_is_the_plateau():
+    found, _ = slash(Training(task=SMALL.task, loss=5.0))
+    assert found["loss_final"]["predicted"] == found["loss_plateau"]["predicted"] < 1
 
 
 def test_a_batch_of_0_is_every_prompt():
@@ -109,9 +133,10 @@ def test_a_level_that_is_not_reached_has_no_time():
 
 
 def test_the_trajectory_is_kept_by_step_lag_and_pair(trained):
-    kept = dataset(SMALL.task, trained[1])
+    kept = dataset(SMALL, trained[1])
     assert dict(kept.sizes) == {"step": len(trained[1].steps), "lag": 61, "pair": 30}
-    assert kept.attrs == {"classes": 3, "length": 61, "label_lag": 1}
+    assert kept.attrs == {"classes": 3, "length": 61, "label_lag": 1, "epsilon": 61 ** -0.5, "batch": 32, "loss": 0.01,
+                          "steps": 4000, "steps_2": 2000, "seed": 0, "together": False}
     assert np.array_equal(kept.margin, trained[1].margin) and np.array_equal(kept.scores, trained[1].scores)
 
 

@@ -10,6 +10,7 @@ from naive_slash_times import shares
 from tolerances import EXACT
 
 from ropesim.predict import slash_match, slash_times, training
+from ropesim.slash_task import Task
 
 FIGURES = [(4, 9.9, 10.6), (8, 61, 66), (16, 244, 263), (32, 894, 974), (64, 3250, 3592), (128, 12070, 13482)]
 UNEQUAL = [(0.2, 0.8), (0.5, 0.3, 0.2), (1 / 6, 1 / 3, 1 / 2)]
@@ -47,6 +48,30 @@ def test_the_match_time_nears_its_leading_term():
 def test_the_loss_time_is_the_limit_of_small_losses(classes):
     ratios = [slash_match.stage_two(classes, loss)[1] / slash_match.loss_time(classes, loss) for loss in (1e-3, 1e-5)]
     assert 1 < ratios[1] < 1.05 and ratios[1] < ratios[0]
+
+
+@pytest.mark.parametrize("p", [(1 / 3,) * 3, *UNEQUAL])
+@pytest.mark.parametrize("step", [0.5, 4.0, 20.0])
+def test_steps_of_any_size_are_those_of_the_recursion(p, step):
+    """The recursion counts whole steps, the prediction goes in between."""
+    found = slash_match.stage_two_refined(len(p), 200001, margin=60.0, probabilities=p, step=step)
+    whole = np.array(naive.recursion_by_class(p, step, 0.01))
+    assert (whole - step - 1e-3 * whole <= found).all() and (found <= whole * (1 + 1e-3)).all()
+
+
+def test_steps_that_leave_descent_end_without_a_time():
+    assert np.isnan(slash_match.stage_two_refined(8, 51, step=1e9)[1])
+    assert np.isnan(slash_match.stage_two_refined(8, 51, step=10.0)[1])
+    assert slash_match.stage_two_refined(8, 51)[1] == np.inf
+
+
+@pytest.mark.parametrize("lag", [0, 1, 2, 6])
+@pytest.mark.parametrize("p", [None, (0.5, 0.3, 0.2)])
+def test_the_plateau_nears_that_of_long_prompts(lag, p):
+    period = Task(classes=3, length=51, lag=lag).period
+    limit = training.plateau_loss(3, period=period, probabilities=p)
+    off = [abs(slash_match.plateau(3, n, margin=40.0, lag=lag, probabilities=p) - limit) for n in (101, 1001, 10001)]
+    assert off[1] < off[0] / 5 and off[2] < off[1] / 5 and off[2] < 2 / 10001
 
 
 @pytest.mark.parametrize("p", [*UNEQUAL, shares(range(1, 6)), shares([3, 1, 1, 1])])

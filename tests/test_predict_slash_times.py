@@ -185,15 +185,33 @@ def test_runs_of_unequal_classes_keep_to_the_errors(p, length, lag):
     assert np.abs(times / equal - 1).max() > 0.05                                      # or equal classes would do
 
 
-def test_the_delay_by_steps_is_that_of_eulers_method():
-    """Against its own steps; the second order is (step / time)^2 of what is left."""
-    end, time, margin, step = math.log(101), 0.0, 0.0, 2.0
+@pytest.mark.parametrize("step", [2.0, 20.0, 400.0])
+def test_the_delay_by_steps_is_that_of_eulers_method(step):
+    """Against its own steps, the rate taken anew in each; the spline between rates costs 1e-4."""
+    end, time, margin = math.log(101), 0.0, 0.0
     while margin < end:
         speed = slash_rates.rate(3, 101, [margin])[0]
         margin, time = margin + step * speed, time + step
     time -= (margin - end) / speed
     exact = slash_times.stage_one(3, 101, [end])[0]
-    assert time - exact == pytest.approx(slash_times.step_delay(3, 101, [end], step)[0], rel=0.02)
+    assert time - exact == pytest.approx(slash_times.step_delay(3, 101, [end], step)[0], rel=1e-3)
+
+
+def test_small_steps_delay_by_half_a_step_for_each_e_fold_of_the_rate():
+    end = np.log([101.0, 101.0 ** 1.5])
+    time, rates = slash_times.stage_one(3, 101, end), slash_rates.rate(3, 101, np.append(0.0, end))
+    for part in (2e-4, 5e-5):                                 # followed one by one, and to first order
+        step = part * time[1]
+        np.testing.assert_allclose(slash_times.step_delay(3, 101, end, step), step / 2 * np.log(rates[1:] / rates[0]),
+                                   rtol=5e-3)
+    assert (slash_times.step_delay(3, 101, end, 0.0) == 0).all()
+
+
+def test_steps_in_a_table_delay_as_they_do_in_a_pulse():
+    options = {"theta": schedules.half_dft(50)}
+    for step in (1.0, 50.0):
+        found = [slash_times.step_delay(3, 101, [2.0, 4.0], step, **given) for given in ({}, options)]
+        np.testing.assert_allclose(*found, rtol=0.1)            # all other lags alike, or each for itself
 
 
 def test_the_first_phase_nears_its_leading_time_from_above():

@@ -38,6 +38,7 @@ def test_every_field_is_read():
     ({"kind": "random", "pairs": 7, "seed": 3}, bands.random(7, seed=3).theta),
     ({"preset": "llama-3-8b"}, bands.preset("llama-3-8b").theta),
     ({"kind": "custom", "theta": [1.0, 0.5, 0.0]}, [1.0, 0.5]),
+    ({"kind": "custom", "theta": [1e-15, 2e-15, 7.0]}, [1e-15, 2e-15, 7.0]),
     ({"kind": "geometric", "head_dim": 8, "base": 100.0, "rotary_dim": 4}, [1.0, 0.1])])
 def test_frequencies_are_the_rotated_pairs(rope, expected):
     assert made(rope).theta == pytest.approx(expected)
@@ -62,6 +63,10 @@ def test_thirds_are_those_of_the_bands():
     (None, {"together": 1}, "train.together"), (None, {"band": "top"}, "train.band"),
     ({"kind": "custom", "theta": [1.0, 1.0]}, {}, "rope.theta"), ({"kind": "custom", "theta": [0.0]}, {}, "rope"),
     ({"kind": "custom", "theta": [1.0]}, {"band": "high"}, "train.band"), ({"preset": "llama"}, {}, "rope.preset"),
+    (None, {"length": 2 ** 24 + 1}, "train.length"), (None, {"epsilon": 1e-9}, "train.epsilon"),
+    (None, {"probabilities": 0.5, "classes": 2}, "train.probabilities"),
+    ({"kind": "custom", "theta": [1.0, -1.0]}, {}, "rope.theta"),
+    ({"kind": "custom", "theta": [0.5, 1.0, 1.0 + 2 * math.pi]}, {}, "rope.theta"),
     ({"kind": "half-dft"}, {}, "rope.pairs"), ({"pairs": 3}, {}, "rope"), (3, {}, "rope"),
     ({"kind": "half-dft", "pairs": "3"}, {}, "rope.pairs")])
 def test_bad_input_is_named(rope, train, name):

@@ -5,6 +5,7 @@ given; the closed forms know no others.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -14,6 +15,7 @@ from .slash_rates import MatchRows, Prompt, label_numbers, match_loss
 from .slash_rates import prompt as rows_of
 
 ROWS = 8            # nodes over the rows at a finite length
+MOST = 10_000       # steps of descent that are followed
 
 
 def stage_two(classes: int, loss: float = 0.01, *, lag: int = 1,
@@ -41,12 +43,13 @@ def stage_two(classes: int, loss: float = 0.01, *, lag: int = 1,
 
 
 def stage_two_refined(classes: int, length: int, loss: float = 0.01, *, margin: float | None = None,
-                      lag: int = 1, probabilities: tuple[float, ...] | None = None) -> np.ndarray:
+                      lag: int = 1, probabilities: tuple[float, ...] | None = None,
+                      step: float | None = None) -> np.ndarray:
     """Times of `stage_two` at a finite length: the slash has only its `margin`, the numbers of labels per class vary.
 
     classes, length, lag and probabilities as for `stage_one`; margin >= 0 of the first layer when Stage II starts,
-    log(N^1.5) unless given. A time is inf where the loss stays above: a prompt may hold no label of the question's
-    class.
+    log(N^1.5) unless given; step > 0: eta_2 of steps of descent, None: small ones. A time is inf where the loss stays
+    above: a prompt may hold no label of the question's class; nan where steps leave descent, or there are too many.
 
         L_k(B, b, o) = E_n E_rows[...] at S = e^m / (e^m + j),
         d(B, b_m, o) = -p_k (dL_k/dB, dL_k/db_m, dL_k/do)                              (T-second-finite)
@@ -57,21 +60,8 @@ def stage_two_refined(classes: int, length: int, loss: float = 0.01, *, margin: 
     [64.0, 386.0]
     """
     prompt, loss = rows_of(classes, length, lag, probabilities), number("loss", loss, above=0)
-    margin = 1.5 * np.log(length) if margin is None else number("margin", margin, least=0)
-    nodes, weights = np.polynomial.legendre.leggauss(ROWS)
-    *score, last = 1 / (1 + np.append((nodes + 1) / 2, 1.0) * length * np.exp(-margin))
-    labels, edge = int(prompt.labels.sum()), int(not lag or prompt.inputs[0] == 1)
-    sighted = min(labels, length - labels - edge) if lag else 0
-    rows = []
-    for kind, (numbers, chances) in zip(_kinds(prompt), label_numbers(prompt)):
-        first = np.full(numbers.size, 1.0 if edge else np.nan)      # the question, at lag 0
-        if lag and edge:
-            first = np.repeat([1.0, 0.0], numbers.size)
-            chances = np.concatenate([chances * numbers, chances * (labels - numbers)]) / labels
-            numbers = np.tile(numbers, 2)
-        rows.append(MatchRows(*kind, prompt.period, np.array(score), weights / 2, numbers, chances, labels, sighted,
-                              blank=length - labels - sighted - edge, first=first, itself=1.0 if lag else last))
-    return _second(prompt, rows, loss)
+    rows = _finite(prompt, length, margin)
+    return _second(prompt, rows, loss, None if step is None else number("step", step, above=0))
 
 
 def stage_two_error(classes: int, length: int, loss: float = 0.01, *, margin: float | None = None,
@@ -126,7 +116,43 @@ def loss_time(classes: int, loss: float) -> float:
     return classes ** 2 / (4 * (classes + 1) * number("loss", loss, above=0))
 
 
-def _second(prompt: Prompt, rows: list[MatchRows], loss: float) -> np.ndarray:
+def _finite(prompt: Prompt, length: int, margin: float | None) -> list[MatchRows]:
+    margin = 1.5 * np.log(length) if margin is None else number("margin", margin, least=0)
+    nodes, weights = np.polynomial.legendre.leggauss(ROWS)
+    *score, last = 1 / (1 + np.append((nodes + 1) / 2, 1.0) * length * np.exp(-margin))
+    labels, edge = int(prompt.labels.sum()), int(not prompt.lag or prompt.inputs[0] == 1)
+    sighted = min(labels, length - labels - edge) if prompt.lag else 0
+    rows = []
+    for kind, (numbers, chances) in zip(_kinds(prompt), label_numbers(prompt)):
+        first = np.full(numbers.size, 1.0 if edge else np.nan)      # the question, at lag 0
+        if prompt.lag and edge:
+            first = np.repeat([1.0, 0.0], numbers.size)
+            chances = np.concatenate([chances * numbers, chances * (labels - numbers)]) / labels
+            numbers = np.tile(numbers, 2)
+        rows.append(MatchRows(*kind, prompt.period, np.array(score), weights / 2, numbers, chances, labels, sighted,
+                              blank=length - labels - sighted - edge, first=first,
+                              itself=1.0 if prompt.lag else last))
+    return rows
+
+
+def plateau(classes: int, length: int, *, margin: float | None = None, lag: int = 1,
+            probabilities: tuple[float, ...] | None = None) -> float:
+    """Loss between the stages at a finite length: that of `stage_two_refined` where Stage II starts.
+
+    Arguments and errors as for `stage_two_refined`. `training.plateau_loss` is its limit for long prompts.
+
+        sum_k p_k L_k(1, 0, 0)                                                         (T-second-finite)
+
+    Source: ours.
+
+    >>> round(plateau(4, 101), 3)
+    0.289
+    """
+    rows = _finite(rows_of(classes, length, lag, probabilities), length, margin)
+    return sum(one.alike * one.p * match_loss(one, np.eye(one.rest.size + 2)[0])[0] for one in rows)
+
+
+def _second(prompt: Prompt, rows: list[MatchRows], loss: float, step: float | None = None) -> np.ndarray:
     """Times at which the mean of B is log K and at which the loss is reached; inf where that is never."""
     ends = np.cumsum([one.rest.size + 2 for one in rows])
     parts = [slice(end - one.rest.size - 2, end) for end, one in zip(ends, rows)]
@@ -144,11 +170,29 @@ def _second(prompt: Prompt, rows: list[MatchRows], loss: float) -> np.ndarray:
 
     def both(_: float, x: np.ndarray) -> float:
         return min(matched(_, x), learnt(_, x))
+    if step is not None:
+        return _stepped(start, lambda x: speed(0, x), lambda x: np.array([matched(0, x), learnt(0, x)]), step)
     both.terminal = True    # type: ignore[attr-defined]
     found = solve_ivp(speed, (0.0, 100 * (classes + 1 / loss) / prompt.p[0]), start, "DOP853",
                       events=[matched, learnt, both], rtol=1e-9, atol=1e-9)
     times = [float(t[0]) if t.size else np.inf for t in found.t_events]
     return np.array([0.0 if f(0, start) >= 0 else t for f, t in zip((matched, learnt), times)])
+
+
+def _stepped(x: np.ndarray, speed: Callable[[np.ndarray], np.ndarray], above: Callable[[np.ndarray], np.ndarray],
+             step: float) -> np.ndarray:
+    """Times at which each of `above` is first 0 or more, linear between steps of descent; nan where it never is."""
+    times, before = np.full(2, np.nan), above(x)
+    times[before >= 0] = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for n in range(MOST):
+            x = x + step * speed(x)
+            now = above(x)
+            if not np.isnan(times).any() or not np.isfinite(now).all():
+                break
+            times = np.where(np.isnan(times) & (now >= 0), step * (n + before / (before - now)), times)
+            before = now
+    return times
 
 
 def _kinds(prompt: Prompt) -> list[tuple[float, int, np.ndarray, np.ndarray]]:

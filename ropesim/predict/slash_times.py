@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy import fft
+from scipy.interpolate import CubicSpline
 
 from ..errors import RopesimError, array, number, whole
 from ..slash_task import Task
@@ -22,6 +23,9 @@ HIGHEST = 25        # nats: beyond, 1 - S drowns in rounding
 TURN = 1.0          # nats that any two logits move against each other in such a step, at most
 STALLED = 30        # times as many steps as the margin alone would need
 STILL = 1e-9        # of the fastest speed: less is rounding
+KNOTS = 0.25        # nats between speeds that a spline joins, for steps of descent; FINE times as many for its integral
+FINE = 16
+MOST = 10_000       # steps of descent that are followed one by one
 
 
 def stage_one(classes: int, length: int, margins: np.ndarray, *, lag: int = 1,
@@ -153,26 +157,45 @@ def stage_one_error(classes: int, length: int, margins: np.ndarray, *, lag: int 
 
 def step_delay(classes: int, length: int, margins: np.ndarray, step: float, *, lag: int = 1,
                probabilities: tuple[float, ...] | None = None, theta: np.ndarray | None = None) -> np.ndarray:
-    """By how much steps of gradient descent delay `stage_one`, float64[M], in its units, to first order in the step.
+    """By how much steps of gradient descent delay `stage_one`, float64[M], in its units.
 
-    Arguments as for `stage_one_refined`; step >= 0: eta C_1 of one step. nan as there.
+    Arguments as for `stage_one_refined`; step >= 0: eta C_1 of one step, of any size. nan as there. Between two steps
+    the margin is taken as linear, and the time in steps; below a 10,000th of the time, to first order in the step.
 
-        (step / 2) log(G(m) / G(0))                                                    (T-step)
+        m' = m + step G(m);   (step / 2) log(G(m) / G(0)) for small steps              (T-step)
 
-    Source: the modified equation of Euler's method, for (T-time).
+    Source: Euler's method for (T-time) and its modified equation.
 
     >>> step_delay(4, 201, [np.log(201)], 8.2).round(1).tolist()
     [9.8]
     """
     prompt, margins = rows_of(classes, length, lag, probabilities), _margins(margins)
-    step = number("step", step, least=0)
+    step, last = number("step", step, least=0), margins.max(initial=0.0)
     if theta is None:
-        speeds = np.array([mean_rate(prompt, m) for m in np.append(0.0, margins)])
-        return step / 2 * np.log(speeds[1:] / speeds[0])
-    reached, _, slopes = _course(prompt, margins.max(initial=0.0), theta, True)
-    if not reached.size:
-        return np.full(margins.shape, np.nan)
-    return step / 2 * np.interp(margins, reached, np.log(slopes[0] / slopes), right=np.nan)
+        at = np.linspace(0, max(last, 1.0), int(np.ceil(last / KNOTS)) + 4)
+        speeds = np.array([mean_rate(prompt, m) for m in at])
+        up = int(np.argmin(np.append(speeds > 0, False)))        # beyond, it does not grow
+        at, speeds = at[:up], speeds[:up]
+    else:
+        at, _, slopes = _course(prompt, last, theta, True)
+        speeds = 1 / slopes
+    if at.size < 4:
+        return np.where(margins == 0, 0.0, np.nan)
+    known = margins <= at[-1]
+    return np.where(known, _delay(at, speeds, np.where(known, margins, 0.0), step), np.nan)
+
+
+def _delay(at: np.ndarray, speeds: np.ndarray, margins: np.ndarray, step: float) -> np.ndarray:
+    """Euler's times less the true ones at margins up to at[-1], from the speeds at the margins `at`."""
+    speed = CubicSpline(at, np.log(speeds))
+    fine = np.linspace(0, at[-1], FINE * at.size)
+    times = CubicSpline(fine, np.exp(-speed(fine))).antiderivative()(margins)
+    if step * MOST < times.max(initial=0.0):
+        return step / 2 * (speed(margins) - speed(0))
+    path = [0.0]
+    while path[-1] < margins.max(initial=0.0):
+        path.append(path[-1] + step * math.exp(float(speed(path[-1]))))
+    return np.interp(margins, path, step * np.arange(len(path))) - times
 
 
 def phases(classes: int, length: int, epsilon: float) -> tuple[float, float]:
