@@ -12,7 +12,7 @@ import click
 
 from . import __version__, cli_bands, cli_check, cli_depth, cli_plot, cli_train
 from .errors import RopesimError
-from .output import check_parents, print_json, replace, strict
+from .output import check_folder, check_parents, holds, print_json, replace, strict
 
 FILES = ("spec.toml", "table.csv", "results.zarr", "profile.png", "map.png")
 COLUMNS = ("quantity", "lag", "predicted", "error", "simulated", "stderr", "z", "agrees")
@@ -109,7 +109,7 @@ def _single(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: b
     checked = spec.parse(tables)
     full = spec.dump(checked)
     if out is not None:
-        _check_folder(out, full, overwrite)
+        check_folder(out, full, FILES, overwrite)
     case = case_.build(checked, folder)
     asked = case.run.quantities
     if out is not None and "slash" not in asked:         # the picture shows it all the same
@@ -125,33 +125,13 @@ def _single(tables: dict[str, Any], folder: Path, out: Path | None, overwrite: b
     return int(any(row["agrees"] is False for row in rows))
 
 
-def _holds(out: Path, full: dict[str, Any]) -> bool:
-    """Whether the results in a folder are those of this spec."""
-    import tomllib
-    try:
-        return tomllib.loads((out / "spec.toml").read_text(encoding="utf-8")) == full
-    except (OSError, ValueError, RecursionError):
-        return False
-
-
-def _check_folder(out: Path, full: dict[str, Any], overwrite: bool) -> None:
-    check_parents(out)
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise RopesimError("--out", str(out), "use a folder, this is a file")
-    ours = [name for name in FILES if (out / name).exists()]
-    if ours and not overwrite and not _holds(out, full):
-        raise RopesimError("--out", str(out), "holds results of another spec; choose another folder or add --overwrite")
-
-
 def _write_folder(out: Path, full: dict[str, Any], rows: list[dict[str, Any]], values: Any, case: Any) -> None:
     """Each file is whole or absent; the spec comes first, so that the folder says whose results it holds."""
     import tomli_w
 
     from . import datasets, plots, point, store
     out.mkdir(parents=True, exist_ok=True)
-    if not _holds(out, full):                          # nothing of another spec stays beside these results
+    if not holds(out, full):                          # nothing of another spec stays beside these results
         for name in FILES:
             if (out / name).is_dir():
                 shutil.rmtree(out / name)

@@ -12,8 +12,9 @@ import click
 from . import __version__
 from .errors import RopesimError
 from .errors import table as checked_table
-from .output import check_parents, print_json, replace
+from .output import check_folder, print_json, replace
 
+FILES = ("spec.toml", "trajectory.zarr", "training.png")
 OPTIONS = {"classes": "--K", "length": "--N", "lag": "--lag", "epsilon": "--eps", "seed": "--seed",
            "together": "--together", "preset": "--preset"}
 
@@ -33,19 +34,17 @@ def train() -> None:
 @click.option("--together", is_flag=True, default=None, help="Train both layers at once.")
 @click.option("--preset", help="Frequencies of this model (see ropesim bands); by default half a DFT of N tokens.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for trajectory.zarr and training.png.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for spec.toml, trajectory.zarr and training.png.")
+@click.option("--overwrite", is_flag=True, help="Replace the results of another spec in --out.")
 @click.option("--quiet", is_flag=True, help="No table and no progress bar.")
-def slash(source: str | None, preset: str | None, as_json: bool, out: Path | None, quiet: bool, **options: Any) -> int:
+def slash(source: str | None, preset: str | None, as_json: bool, out: Path | None, overwrite: bool, quiet: bool,
+          **options: Any) -> int:
     """Train the two-layer transformer of Cheng et al. 2026 on in-context regression, predicted beside measured.
 
     A spec says in [train] and [rope] what the options do not reach: probabilities, learning rates, one third of the
     frequencies; `ropesim run --list` names its fields. Options overrule it.
     """
     from . import compare_training, spec, trainings
-    if out is not None:
-        check_parents(out)
-        if out.is_file():
-            raise RopesimError("--out", str(out), "use a folder, this is a file")
     if source is not None and not source.endswith(".toml"):
         raise RopesimError("SPEC", source, "use a file that ends in .toml")
     tables, folder = ({"train": {"kind": "slash"}}, Path()) if source is None else spec.read(source)
@@ -60,11 +59,17 @@ def slash(source: str | None, preset: str | None, as_json: bool, out: Path | Non
     except RopesimError as error:
         field = error.name.split(".")[-1]
         raise RopesimError(OPTIONS[field] if field in given else error.name, error.value, error.remedy) from None
+    tables = spec.located(tables, folder)
+    if out is not None:
+        check_folder(out, tables, FILES, overwrite)
     with _progress(quiet) as watch:
         found, run = compare_training.slash(training, watch)
     if out is not None:
+        import tomli_w
+
         from . import plots, store, training_charts
         out.mkdir(parents=True, exist_ok=True)
+        replace(out / "spec.toml", tomli_w.dumps(tables).encode())
         store.save(compare_training.dataset(training, run), out / "trajectory.zarr")
         replace(out / "training.png", plots.png(training_charts.figure(training.task, found, run)))
     if as_json:

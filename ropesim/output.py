@@ -2,6 +2,8 @@
 
 import json
 import math
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,33 @@ def check_parents(out: Path) -> None:
     for parent in out.absolute().parents:
         if parent.exists() and not parent.is_dir():
             raise RopesimError("--out", str(out), f"choose another path, {parent} is a file")
+
+
+def holds(out: Path, tables: dict[str, Any]) -> bool:
+    """Whether the results in a folder are those of this spec: its spec.toml says the same.
+
+    >>> holds(Path("nowhere"), {})
+    False
+    """
+    try:
+        found: dict[str, Any] = tomllib.loads((out / "spec.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return found == tables
+
+
+def check_folder(out: Path, tables: dict[str, Any], names: Iterable[str], overwrite: bool) -> None:
+    """Raise RopesimError where the results of this spec would go over those of another one, files of these names.
+
+    >>> check_folder(Path("nowhere"), {}, ["table.csv"], overwrite=False)
+    """
+    check_parents(out)
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise RopesimError("--out", str(out), "use a folder, this is a file")
+    if any((out / name).exists() for name in names) and not overwrite and not holds(out, tables):
+        raise RopesimError("--out", str(out), "holds results of another spec; choose another folder or add --overwrite")
 
 
 def replace(path: Path, content: bytes) -> None:

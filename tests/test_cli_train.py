@@ -98,3 +98,14 @@ def test_a_file_is_no_folder(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert code(*SMALL, "--out", str(tmp_path / "file")) == 2
     assert "use a folder" in capsys.readouterr().err
+
+
+def test_results_of_another_run_stay_unless_they_may_go(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "a")]
+    assert code(*SMALL, *out, "--quiet") == code(*SMALL, *out, "--quiet") == 0          # the same run again
+    before = (tmp_path / "a" / "training.png").read_bytes()
+    assert code(*SMALL, "--seed", "7", *out) == 2 and "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "a" / "training.png").read_bytes() == before
+    assert code(*SMALL, "--seed", "7", *out, "--overwrite", "--quiet") == 0
+    assert (tmp_path / "a" / "training.png").read_bytes() != before
+    assert code(str(tmp_path / "a" / "spec.toml"), *out, "--quiet") == 0                # it says what was run

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropesim.errors import RopesimError
-from ropesim.output import check_parents, print_json, replace, strict
+from ropesim.output import check_folder, check_parents, holds, print_json, replace, strict
 
 values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3), lambda inner: (
     st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=3), inner, max_size=3)))
@@ -51,3 +51,15 @@ def test_strict_json_holds_every_value(value):
 def test_numbers_that_are_not_finite_become_null_at_any_depth(capsys):
     print_json({"a": [math.nan, (math.inf, 1.5)], "b": {"c": -math.inf, 2: True}})
     assert capsys.readouterr().out == '{"a": [null, [null, 1.5]], "b": {"c": null, "2": true}}\n'
+
+
+def test_results_stay_where_a_folder_is_of_another_spec(tmp_path):
+    (tmp_path / "spec.toml").write_text("a = 1\n")
+    assert holds(tmp_path, {"a": 1}) and not holds(tmp_path, {"a": 2})
+    check_folder(tmp_path, {"a": 1}, ["spec.toml"], overwrite=False)
+    check_folder(tmp_path, {"a": 2}, ["spec.toml"], overwrite=True)
+    check_folder(tmp_path, {"a": 2}, ["table.csv"], overwrite=False)          # nothing of ours is there
+    with pytest.raises(RopesimError, match="overwrite"):
+        check_folder(tmp_path, {"a": 2}, ["spec.toml"], overwrite=False)
+    with pytest.raises(RopesimError, match="use a folder"):
+        check_folder(tmp_path / "spec.toml", {}, [], overwrite=True)
