@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from .plots import PREDICTED, SIMULATED
 from .slash_task import Task
 
+FEW = 40       # steps that are shown one by one
 LABELS = {"log_N": "log N", "log_KN": "log KN", "log_N_over_eps": "log N/ε", "stage_2": "B ≥ log K",
           "stage_2_final": "final loss"}
 
@@ -29,12 +30,16 @@ def figure(task: Task, found: dict[str, Any], run: Any) -> Figure:
     one, two = run.stage != 2, run.stage != 1
     times = found["times"]
     course(axes[0, 0], run.time[one], run.loss[one], "loss", {name: times[name] for name in list(times)[:3]})
-    if np.isfinite(found["loss_plateau"]["predicted"]):
-        axes[0, 0].axhline(found["loss_plateau"]["predicted"], color=PREDICTED, lw=1, ls="--")
+    plateau = found["loss_plateau"]["predicted"]
+    if np.isfinite(plateau):
+        axes[0, 0].axhline(plateau, color=PREDICTED, lw=1, ls="--")
+        axes[0, 0].annotate("plateau", (0, plateau), xycoords=("axes fraction", "data"), fontsize=8, va="bottom",
+                            color=PREDICTED)
     course(axes[0, 1], run.time[one], run.margin[one], "margin of the lag's logit (nats)",
            {name: times[name] for name in list(times)[:3]})
     course(axes[1, 0], run.time[two], run.loss[two], "loss", {name: times[name] for name in list(times)[3:]})
-    axes[1, 0].set_yscale("log")
+    if two.any():
+        axes[1, 0].set_yscale("log")
     course(axes[1, 1], run.time[two], run.logit[two], "logit of the match (nats)", {"stage_2": times["stage_2"]})
     for ax, unit in zip(axes[:, :2].ravel(), ["1/(η C₁)"] * 2 + ["1/η₂" if run.stage.all() else "1/(η C₁)"] * 2):
         ax.set_xlabel(f"time ({unit})")
@@ -62,7 +67,10 @@ def course(ax: Axes, time: np.ndarray, value: np.ndarray, name: str, marks: dict
     >>> course(Figure().subplots(), np.arange(3), np.arange(3), "loss", marks).get_ylabel()
     'loss'
     """
-    ax.plot(time, value, color=SIMULATED, lw=1.2)
+    ax.plot(time, value, color=SIMULATED, lw=1.2, marker="." if time.size < FEW else "")
+    if not time.size:
+        ax.text(0.5, 0.5, "no step was taken", transform=ax.transAxes, ha="center", color="#888888")
+        ax.set(xticks=[], yticks=[])
     for key, one in marks.items():
         if not np.isfinite([one["predicted"], one["error"]]).all():     # never, of prompts so short
             continue

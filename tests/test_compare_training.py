@@ -78,6 +78,7 @@ def test_times_of_a_few_large_steps_are_predicted(eta, eta_2):
 
 def test_without_a_step_nothing_is_predicted():
     found, run = slash(Training(task=SMALL.task, eta=1e6))
+    assert not run.lags.any() and not run.amplitude.any()
     assert run.diverged_at == 1 and all(math.isnan(one["predicted"]) for one in found["times"].values())
     assert math.isnan(found["loss_plateau"]["predicted"]) and math.isnan(found["loss_final"]["predicted"])
 

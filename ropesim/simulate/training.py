@@ -87,7 +87,7 @@ def descend(task: Task, theta: np.ndarray, *, eta: float | None = None, eta_2: f
         weights, second, diverged = _run(weights, prompts, partial(_match, rate=eta_2), measure, steps_2,
                                          lambda row: row.loss <= loss, watch)
         diverged = None if diverged is None else diverged + len(first)
-    return _trajectory({1: first, 2: second}, weights, np.abs(features(theta, learner.total)), diverged)
+    return _trajectory({1: first, 2: second}, weights, np.abs(features(theta, learner.kept(weights))), diverged)
 
 
 def together(task: Task, theta: np.ndarray, *, eta: float | None = None, eta_2: float | None = None,
@@ -113,7 +113,7 @@ def together(task: Task, theta: np.ndarray, *, eta: float | None = None, eta_2: 
 
     weights, rows, diverged = _run(start(task), prompts, move, _closely(task, loss, batch, seed), steps,
                                    lambda row: row.loss <= loss, watch)
-    return _trajectory({0: rows}, weights, np.abs(features(theta, learner.total)), diverged)
+    return _trajectory({0: rows}, weights, np.abs(features(theta, learner.kept(weights))), diverged)
 
 
 def errors(task: Task, run: Trajectory, w: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +167,9 @@ class _Lags:
     """Descent of layer 1 as a table of logits by lag: the weights of the pairs are `total`, seen through the kernel."""
 
     def __init__(self, kappa: np.ndarray, rate: float | None, task: Task) -> None:
-        self.rate, self.total, self.height = rate, np.zeros(task.length), height(kappa)
+        self.rate, self.height = rate, height(kappa)
+        self.total = self.before = np.zeros(task.length)
+        self.lags: np.ndarray | None = None
         self.most = task.classes * task.length / (60 * kappa[0])
         self.size = fft.next_fast_len(2 * task.length - 1, real=True)
         around = np.zeros(self.size)
@@ -178,8 +180,13 @@ class _Lags:
         gradient = by_lag(weights, prompts, done)
         push = fft.irfft(fft.rfft(gradient, self.size) * self.spectrum, self.size)[:len(gradient)]
         rate = self.rate or min(self.most, STRIDE / max(np.ptp(push), TINY))
-        self.total += rate * gradient
-        return weights._replace(lags=weights.lags + rate * push), rate * self.height
+        self.before, self.total = self.total, self.total + rate * gradient
+        self.lags = weights.lags + rate * push
+        return weights._replace(lags=self.lags), rate * self.height
+
+    def kept(self, weights: Weights) -> np.ndarray:
+        """The total behind these weights: the last step may have been refused."""
+        return self.total if weights.lags is self.lags else self.before
 
 
 def _match(weights: Weights, prompts: Prompts, done: Pass, *, rate: float | None) -> tuple[Weights, float]:
