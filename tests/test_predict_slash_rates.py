@@ -116,7 +116,7 @@ def test_the_gradient_of_stage_two_is_that_of_its_loss(p, k, period, B, b, o, ed
 @pytest.mark.parametrize("p", [shares([1, 1, 1]), (0.5, 0.3, 0.2), (0.2, 0.2, 0.6)])
 def test_the_loss_of_stage_two_at_a_finite_length_is_that_of_its_rows(p, monkeypatch):
     seen = []
-    monkeypatch.setattr(slash_match, "_second", lambda _, rows, loss: seen.extend(rows) or np.zeros(2))
+    monkeypatch.setattr(slash_match, "_second", lambda _, rows, loss, step: seen.extend(rows) or np.zeros(2))
     slash_match.stage_two_refined(3, 21, margin=2.0, probabilities=p)
     assert [(one.p, one.alike) for one in seen] == [(x, p.count(x)) for x in sorted(set(p))]
     for one in seen:
