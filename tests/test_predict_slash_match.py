@@ -59,6 +59,11 @@ def test_steps_of_any_size_are_those_of_the_recursion(p, step):
     assert (whole - step - 1e-3 * whole <= found).all() and (found <= whole * (1 + 1e-3)).all()
 
 
+def test_steps_too_small_to_follow_are_small_steps():
+    small = [slash_match.stage_two_refined(4, 201, step=step) for step in (None, 1e-3)]
+    assert (small[0] == small[1]).all()
+
+
 def test_steps_that_leave_descent_end_without_a_time():
     assert np.isnan(slash_match.stage_two_refined(8, 51, step=1e9)[1])
     assert np.isnan(slash_match.stage_two_refined(8, 51, step=10.0)[1])

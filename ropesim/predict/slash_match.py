@@ -170,13 +170,14 @@ def _second(prompt: Prompt, rows: list[MatchRows], loss: float, step: float | No
 
     def both(_: float, x: np.ndarray) -> float:
         return min(matched(_, x), learnt(_, x))
-    if step is not None:
-        return _stepped(start, lambda x: speed(0, x), lambda x: np.array([matched(0, x), learnt(0, x)]), step)
     both.terminal = True    # type: ignore[attr-defined]
     found = solve_ivp(speed, (0.0, 100 * (classes + 1 / loss) / prompt.p[0]), start, "DOP853",
                       events=[matched, learnt, both], rtol=1e-9, atol=1e-9)
-    times = [float(t[0]) if t.size else np.inf for t in found.t_events]
-    return np.array([0.0 if f(0, start) >= 0 else t for f, t in zip((matched, learnt), times)])
+    crossed = [float(t[0]) if t.size else np.inf for t in found.t_events]
+    times = np.array([0.0 if f(0, start) >= 0 else t for f, t in zip((matched, learnt), crossed)])
+    if step is None or step * MOST < times[np.isfinite(times)].max(initial=0.0):        # small: they change nothing
+        return times
+    return _stepped(start, lambda x: speed(0, x), lambda x: np.array([matched(0, x), learnt(0, x)]), step)
 
 
 def _stepped(x: np.ndarray, speed: Callable[[np.ndarray], np.ndarray], above: Callable[[np.ndarray], np.ndarray],
